@@ -91,8 +91,21 @@ ollama-auth gateway audit verify
 ollama-auth gateway audit verify --database backup.db --json
 
 # Prove that the log extends checkpoints that were kept elsewhere
-ollama-auth gateway audit verify --checkpoints checkpoints.txt")]
+ollama-auth gateway audit verify --checkpoints checkpoints.txt
+
+# Verify an export
+ollama-auth gateway audit verify events.jsonl --checkpoints checkpoints.txt")]
     Verify(AuditVerifyArgs),
+    /// Export the event log as JSON lines
+    ///
+    /// Writes each event as it is stored, one line each, the oldest first. An auditor can verify the file without the database.
+    #[command(after_help = "\
+# Export the whole log
+ollama-auth gateway audit export events.jsonl
+
+# Pass it on
+ollama-auth gateway audit export | jq -r .action")]
+    Export(AuditExportArgs),
     /// Print the verifier key of the checkpoints
     ///
     /// With this key, an auditor can check checkpoints and proofs without the gateway, also with other programs for C2SP signed notes.
@@ -104,21 +117,42 @@ ollama-auth gateway audit key
 # Create a key for gateways on a PostgreSQL database
 ollama-auth gateway audit key --create audit.key")]
     Key(AuditKeyArgs),
+    /// Replace the key of the checkpoints
+    ///
+    /// Adds a new key to the key file. Checkpoints are signed with both keys then, so that whoever trusts the old one can trust the new
+    /// one. Give the new verifier key to your auditors and the file to the other gateways, then remove the old key with --finish. Both
+    /// steps are events in the log.
+    #[command(after_help = "\
+# Add a new key
+ollama-auth gateway audit rotate-key
+
+# Sign a checkpoint with both
+ollama-auth gateway audit checkpoint --now
+
+# Remove the old key
+ollama-auth gateway audit rotate-key --finish")]
+    RotateKey(AuditRotateKeyArgs),
     /// Print the latest checkpoint of the log
     ///
     /// A running gateway makes one after 1,000 events, after 5 minutes if there were any, and once in a day. Keep it where the gateway
     /// cannot change it.
     #[command(after_help = "\
 # Keep the latest checkpoint
-ollama-auth gateway audit checkpoint >>checkpoints.txt")]
+ollama-auth gateway audit checkpoint >>checkpoints.txt
+
+# Make one of all events so far, and print it
+ollama-auth gateway audit checkpoint --now")]
     Checkpoint(AuditCheckpointArgs),
     /// Prove that an event is in the log
     ///
     /// Prints a proof (C2SP tlog-proof). It can be checked with the verifier key, without the database. --record writes the event itself
-    /// to a file.
+    /// to a file. With --from, the proof is that the latest checkpoint extends an earlier one.
     #[command(after_help = "\
 # Prove the first event
-ollama-auth gateway audit prove 0 --record event.json >event.proof")]
+ollama-auth gateway audit prove 0 --record event.json >event.proof
+
+# Prove that the log extends a checkpoint with one event
+ollama-auth gateway audit prove --from 1 >consistency.proof")]
     Prove(AuditProveArgs),
     /// Begin another log, after the database was restored
     ///
@@ -152,9 +186,23 @@ pub struct AuditKeyArgs {
     pub database: DatabaseArgs,
 }
 
+/// `gateway audit rotate-key`.
+#[derive(Debug, Clone, Args)]
+pub struct AuditRotateKeyArgs {
+    /// Remove the old key, once a checkpoint is signed with both
+    #[arg(long)]
+    pub finish: bool,
+    /// Which database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
 /// `gateway audit checkpoint`.
 #[derive(Debug, Clone, Args)]
 pub struct AuditCheckpointArgs {
+    /// Make one first, unless there is nothing new
+    #[arg(long)]
+    pub now: bool,
     /// Which database
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -164,11 +212,25 @@ pub struct AuditCheckpointArgs {
 #[derive(Debug, Clone, Args)]
 pub struct AuditProveArgs {
     /// The index of the event, as `gateway audit` shows it
-    #[arg(value_name = "INDEX")]
-    pub index: u64,
+    #[arg(value_name = "INDEX", required_unless_present = "from", conflicts_with = "from")]
+    pub index: Option<u64>,
+    /// Prove instead that the log extends its checkpoint of this size
+    #[arg(long, value_name = "SIZE")]
+    pub from: Option<u64>,
     /// Write the event, as it is stored, to this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub record: Option<PathBuf>,
+    /// Which database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// `gateway audit export`.
+#[derive(Debug, Clone, Args)]
+pub struct AuditExportArgs {
+    /// The file to create; without it, standard output
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
     /// Which database
     #[command(flatten)]
     pub database: DatabaseArgs,
@@ -177,6 +239,9 @@ pub struct AuditProveArgs {
 /// `gateway audit verify`.
 #[derive(Debug, Clone, Args)]
 pub struct AuditVerifyArgs {
+    /// An export of the whole log, or a database such as a backup; otherwise the gateway's database
+    #[arg(value_name = "FILE", conflicts_with = "database")]
+    pub source: Option<String>,
     /// Compare with the checkpoints in this file, which was kept elsewhere
     #[arg(long, value_name = "FILE")]
     pub checkpoints: Option<PathBuf>,

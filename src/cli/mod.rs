@@ -37,7 +37,8 @@ pub use account::{
 pub use administration::{GatewayDeviceCommand, GatewayKeyCommand, UserCommand};
 #[cfg(feature = "gateway")]
 pub use audit::{
-    AuditArgs, AuditCheckpointArgs, AuditCommand, AuditKeyArgs, AuditNewLogArgs, AuditProveArgs, AuditVerifyArgs,
+    AuditArgs, AuditCheckpointArgs, AuditCommand, AuditExportArgs, AuditKeyArgs, AuditNewLogArgs, AuditProveArgs,
+    AuditRotateKeyArgs, AuditVerifyArgs,
 };
 #[cfg(feature = "gateway")]
 pub use credential::ProxyArgs;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::account::AccountService;
@@ -113,6 +113,7 @@ impl Gateway {
             sessions: sessions.clone(),
             streams: streams.clone(),
             config: config.clone(),
+            make_checkpoint: OnceLock::new(),
             clock: clock.clone(),
         });
         let parts = PagesParts {

@@ -55,8 +55,8 @@ mod workload;
 
 pub use admin::{
     AdminContext, AdminError, AdminReply, AdminRequest, AdminSocket, AdminSocketError, AdminSubject, DeviceRef,
-    DeviceRow, Explanation, GroupChange, InvitationRow, KeyRow, MaintenanceRow, PolicyCheck, Question, ReplicaReply,
-    StreamRow, SuspensionRow, UserRow, Verdict,
+    DeviceRow, Explanation, GroupChange, InvitationRow, KeyRow, MaintenanceRow, MakeCheckpoint, PolicyCheck, Question,
+    ReplicaReply, StreamRow, SuspensionRow, UserRow, Verdict,
 };
 pub use clock::Clock;
 pub use composition::{Gateway, LOCKED_OUT};

@@ -472,6 +472,7 @@ fn the_json_page_lists_the_members_that_are_printed() {
     let made = || Some(audit(&["checkpoint"])).filter(|output| output.code() == 0);
     holds("gateway audit checkpoint", &crate::harness::poll("a checkpoint", made).json(), &[]);
     holds("gateway audit key", &audit(&["key"]).expect_code(0).json(), &[]);
+    holds("gateway audit rotate-key", &audit(&["rotate-key"]).expect_code(0).json(), &[]);
     holds("gateway audit prove", &audit(&["prove", "0"]).expect_code(0).json(), &[]);
     let begun = gateway.admin(&["audit", "new-log", "--reason", "restored", "--json"]).expect_code(0).json();
     holds("gateway audit new-log", &begun, &[]);

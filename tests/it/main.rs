@@ -28,7 +28,9 @@ mod gateway_addresses;
 mod gateway_admin;
 #[cfg(feature = "gateway")]
 mod gateway_audit;
+mod gateway_audit_export;
 mod gateway_audit_filters;
+mod gateway_audit_keys;
 #[cfg(feature = "gateway")]
 mod gateway_audit_tampering;
 #[cfg(feature = "gateway")]

@@ -55,7 +55,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     let (secret, server) = (database::secret(&config, &location)?, Server::bind(&config)?);
     let store = database::open_when_reachable(app, &location).await?;
     let signer = match audit::signer(app, &config, &location).await {
-        Ok(signer) => signer,
+        Ok(signer) => signer.map(Arc::new),
         // It serves and records all the same.
         Err(error) => {
             tracing::warn!(%error, "checkpoints of the event log are not signed");
@@ -70,6 +70,9 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
             .into());
     }
     gateway.count_gateways().await;
+    if let Some(signer) = &signer {
+        let _ = gateway.administration.make_checkpoint.set(audit::make_checkpoint(signer.clone(), store.clone()));
+    }
     let socket = bind_socket(app, &location, &store).await?;
     let administration =
         socket.map(|socket| tokio::spawn(gateway::admin::serve(socket, gateway.administration.clone())));

@@ -191,6 +191,15 @@ pub enum AdminRequest {
         /// Why, for the first event of it.
         reason: String,
     },
+    /// Record that the checkpoints are signed with a key from now on, or not any more.
+    NoteAuditKey {
+        /// Its verifier key.
+        verifier: String,
+        /// Whether it was removed.
+        removed: bool,
+    },
+    /// Sign a checkpoint of the event log now.
+    MakeCheckpoint,
     /// The latest events.
     Events {
         /// How many at most; the gateway has a limit of its own.
@@ -290,6 +299,10 @@ pub enum AdminReply {
         /// Its origin.
         origin: String,
     },
+    /// It is in the event log.
+    Noted,
+    /// A checkpoint is made of all events so far.
+    CheckpointMade,
     /// The latest events, the newest first.
     Events(Vec<RecordedEvent>),
     /// A page of them.

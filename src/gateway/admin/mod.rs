@@ -8,6 +8,7 @@
 //! in the same way.
 
 mod addresses;
+mod checkpoint;
 mod credentials;
 mod error;
 mod explain;
@@ -35,7 +36,7 @@ pub use explanation::{Explanation, Question, Verdict};
 pub use message::{AdminReply, AdminRequest, AdminSubject, DeviceRef, GroupChange, ReplicaReply};
 pub use perform::{AdminContext, Administrator, perform};
 pub use rows::{DeviceRow, InvitationRow, KeyRow, MaintenanceRow, PolicyCheck, StreamRow, SuspensionRow, UserRow};
-pub use running::RunningGateway;
+pub use running::{MakeCheckpoint, RunningGateway};
 #[cfg(unix)]
 pub use socket::{AdminSocket, AdminSocketError, AskError, ask, serve};
 #[cfg(unix)]

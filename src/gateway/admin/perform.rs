@@ -114,6 +114,13 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
             let begun = context.directory.begin_log(Event::log_begun(context.now, &reason)).await;
             begun.map(|origin| AdminReply::LogBegun { origin }).map_err(|error| context.failed(&error))
         }
+        AdminRequest::NoteAuditKey { verifier, removed } => {
+            let action = if removed { "audit.key_removed" } else { "audit.key_added" };
+            let event = Event::new(context.now, Actor::Admin, action, verifier);
+            context.directory.record(event).await.map_err(|error| context.failed(&error))?;
+            Ok(AdminReply::Noted)
+        }
+        AdminRequest::MakeCheckpoint => context.make_checkpoint().await,
         AdminRequest::Events { limit, filter } => {
             let events = context.directory.events(limit.min(MOST_EVENTS), filter).await;
             events.map(AdminReply::Events).map_err(|error| context.failed(&error))

@@ -1,6 +1,8 @@
 //! What administration uses of a gateway that runs.
 
-use std::sync::Arc;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 
 use crate::gateway::active_config::ConfigHandle;
 use crate::gateway::authn::{OpenStreams, Sessions};
@@ -8,6 +10,9 @@ use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
 use crate::gateway::limits::Limiter;
 use crate::gateway::pending_devices::PendingDevices;
+
+/// Makes a checkpoint of the event log at that Unix second; the error is a message.
+pub type MakeCheckpoint = Box<dyn Fn(i64) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// See the module.
 pub struct RunningGateway {
@@ -23,6 +28,8 @@ pub struct RunningGateway {
     pub config: Arc<ConfigHandle>,
     /// Limits how much callers use.
     pub limiter: Arc<Limiter>,
+    /// Signs the event log; empty where nothing is signed.
+    pub make_checkpoint: OnceLock<MakeCheckpoint>,
     /// The clock.
     pub clock: Clock,
 }

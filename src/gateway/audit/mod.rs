@@ -2,6 +2,8 @@
 //! that checkpoints name.
 
 mod checkpoint_file;
+mod comparison;
+mod export;
 mod finding;
 mod key_file;
 mod known_tree;
@@ -14,7 +16,9 @@ mod tests;
 mod verification;
 
 pub use checkpoint_file::read_checkpoints;
+pub use export::verify_export;
 pub use key_file::{KeyFileError, create_key, read_keys};
-pub use proof::{ProveError, prove_record};
+pub use known_tree::KnownTree;
+pub use proof::{ProveError, prove_extension, prove_record};
 pub use signer::Signer;
 pub use verification::{Verification, verify};

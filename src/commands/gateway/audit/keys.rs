@@ -1,6 +1,7 @@
 //! The keys that checkpoints are signed with: where they are, `gateway audit key`, and who signs in `serve`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -9,7 +10,7 @@ use crate::cli::{AuditKeyArgs, DatabaseArgs, ServeArgs};
 use crate::commands::gateway::{config, database};
 use crate::exit::{Exit, Problem};
 use crate::gateway::audit::{KeyFileError, Signer, create_key, read_keys};
-use crate::gateway::{Config, DatabaseLocation};
+use crate::gateway::{Config, DatabaseLocation, MakeCheckpoint, Store};
 use crate::transparency_log::VerifierKey;
 
 /// What the key beside an SQLite database is called, after the database's name.
@@ -46,8 +47,16 @@ pub async fn signer(app: &App, config: &Config, location: &DatabaseLocation) -> 
     Ok(Some(signer))
 }
 
+/// Signs a checkpoint for an administrator.
+pub fn make_checkpoint(signer: Arc<Signer>, store: Arc<dyn Store>) -> MakeCheckpoint {
+    Box::new(move |now| {
+        let (signer, store) = (signer.clone(), store.clone());
+        Box::pin(async move { signer.sign(&*store, now, true).await.map(drop).map_err(|error| error.to_string()) })
+    })
+}
+
 /// The origin of the log that grows.
-async fn origin(location: &DatabaseLocation) -> anyhow::Result<String> {
+pub async fn origin(location: &DatabaseLocation) -> anyhow::Result<String> {
     let log = location.audit().await?.logs().await?.pop();
     Ok(log.ok_or_else(|| Problem::new(Exit::Failed, "the database holds no event log"))?.origin)
 }
@@ -58,19 +67,38 @@ async fn origin(location: &DatabaseLocation) -> anyhow::Result<String> {
 /// A key file that is missing or cannot be read.
 pub fn verifiers(app: &App, args: &DatabaseArgs) -> anyhow::Result<Vec<VerifierKey>> {
     let (config, location) = loaded(app, args)?;
-    let path = key_file(&config, &location).ok_or_else(|| {
-        Problem::new(Exit::Usage, "audit-key-file is not set, which names the key of the checkpoints")
-            .hint("give the verifier key with --key, or name the configuration file with --config")
-    })?;
-    let keys = read_keys(&path).map_err(|error| {
-        let hint = "a gateway on an SQLite database makes the file when it starts; to verify elsewhere, give the key with --key";
-        let problem = Problem::new(Exit::Failed, error.to_string());
-        if matches!(error, KeyFileError::Missing(_)) { problem.hint(hint) } else { problem }
-    })?;
+    let keys = read_keys(&named_key_file(&config, &location)?).map_err(explain)?;
     Ok(keys.iter().map(|key| key.verifier().clone()).collect())
 }
 
-fn loaded(app: &App, args: &DatabaseArgs) -> anyhow::Result<(Config, DatabaseLocation)> {
+/// The file with the keys of this machine.
+///
+/// # Errors
+/// None is named.
+pub fn named_key_file(config: &Config, location: &DatabaseLocation) -> Result<PathBuf, Problem> {
+    key_file(config, location).ok_or_else(|| {
+        Problem::new(Exit::Usage, "audit-key-file is not set, which names the key of the checkpoints")
+            .hint("give the verifier key with --key, or name the configuration file with --config")
+    })
+}
+
+/// Why the keys cannot be read, and what to do.
+pub fn explain(error: KeyFileError) -> Problem {
+    let hint =
+        "a gateway on an SQLite database makes the file when it starts; to verify elsewhere, give the key with --key";
+    let problem = Problem::new(Exit::Failed, error.to_string());
+    match error {
+        KeyFileError::Missing(_) => problem.hint(hint),
+        KeyFileError::Disk(error) => error.hint().into_iter().fold(problem, Problem::hint),
+        KeyFileError::Content { .. } => problem,
+    }
+}
+
+/// The configuration, and where the database is.
+///
+/// # Errors
+/// What cannot be read.
+pub fn loaded(app: &App, args: &DatabaseArgs) -> anyhow::Result<(Config, DatabaseLocation)> {
     let config = config::load(app, &ServeArgs { database: args.clone(), ..ServeArgs::default() })?;
     let location = database::located(app, config.database.clone(), config.database_password_file.clone())?;
     Ok((config, location))
@@ -81,7 +109,7 @@ fn loaded(app: &App, args: &DatabaseArgs) -> anyhow::Result<(Config, DatabaseLoc
 /// # Errors
 /// A file that cannot be read or made.
 pub async fn run(app: &App, args: &AuditKeyArgs) -> anyhow::Result<Exit> {
-    let keys = match &args.create {
+    let keys: Vec<VerifierKey> = match &args.create {
         Some(path) => {
             let (_, location) = loaded(app, &args.database)?;
             if !create_key(path, &origin(&location).await?)? {
@@ -93,13 +121,19 @@ pub async fn run(app: &App, args: &AuditKeyArgs) -> anyhow::Result<Exit> {
         }
         None => verifiers(app, &args.database)?,
     };
+    print(app, &keys)?;
+    Ok(Exit::Done)
+}
+
+/// Prints verifier keys.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn print(app: &App, keys: &[VerifierKey]) -> anyhow::Result<()> {
     let texts: Vec<String> = keys.iter().map(ToString::to_string).collect();
     if app.printer.is_json() {
-        app.printer.json(&json!({ "keys": texts }))?;
-    } else {
-        for text in texts {
-            app.printer.data(&text)?;
-        }
+        return Ok(app.printer.json(&json!({ "keys": texts }))?);
     }
-    Ok(Exit::Done)
+    texts.iter().try_for_each(|text| app.printer.data(text))?;
+    Ok(())
 }

@@ -1,8 +1,10 @@
 //! `gateway audit`: shows the event log, verifies it, and proves what is in it.
 
+mod export;
 mod keys;
 mod new_log;
 mod prove;
+mod rotate_key;
 mod show;
 mod verify;
 
@@ -10,7 +12,7 @@ use crate::app::App;
 use crate::cli::{AuditArgs, AuditCommand};
 use crate::exit::Exit;
 
-pub use keys::signer;
+pub use keys::{make_checkpoint, signer};
 
 /// Runs it.
 ///
@@ -19,7 +21,9 @@ pub use keys::signer;
 pub async fn run(app: &App, args: AuditArgs) -> anyhow::Result<Exit> {
     match args.command {
         None => show::run(app, args).await,
+        Some(AuditCommand::Export(args)) => export::run(app, &args).await,
         Some(AuditCommand::Verify(args)) => verify::run(app, &args).await,
+        Some(AuditCommand::RotateKey(args)) => rotate_key::run(app, &args).await,
         Some(AuditCommand::Key(args)) => keys::run(app, &args).await,
         Some(AuditCommand::Checkpoint(args)) => prove::checkpoint(app, &args).await,
         Some(AuditCommand::Prove(args)) => prove::run(app, &args).await,

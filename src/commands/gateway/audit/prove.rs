@@ -2,13 +2,15 @@
 
 use serde_json::json;
 
+use super::keys;
 use crate::app::App;
 use crate::cli::{AuditCheckpointArgs, AuditProveArgs};
 use crate::commands::gateway::{admin, database};
 use crate::disk::write_given;
 use crate::exit::{Exit, Problem};
-use crate::gateway::DatabaseLocation;
-use crate::gateway::audit::{ProveError, prove_record};
+use crate::gateway::admin::{AskError, ask};
+use crate::gateway::audit::{ProveError, prove_extension, prove_record};
+use crate::gateway::{AdminRequest, DatabaseLocation};
 
 /// Prints the latest checkpoint.
 ///
@@ -18,6 +20,9 @@ pub async fn checkpoint(app: &App, args: &AuditCheckpointArgs) -> anyhow::Result
     let location = database::configured(app, &args.database)?;
     if let DatabaseLocation::File(path) = &location {
         admin::require_file(path)?;
+    }
+    if args.now {
+        make_checkpoint(app, args, &location).await?;
     }
     let latest = location.audit().await?.checkpoints(1).await?.pop();
     let latest = latest.ok_or_else(|| {
@@ -32,7 +37,22 @@ pub async fn checkpoint(app: &App, args: &AuditCheckpointArgs) -> anyhow::Result
     Ok(Exit::Done)
 }
 
-/// Prints a proof of an event.
+/// The gateway that has a file open signs; otherwise this command.
+async fn make_checkpoint(app: &App, args: &AuditCheckpointArgs, location: &DatabaseLocation) -> anyhow::Result<()> {
+    if let DatabaseLocation::File(path) = location {
+        match ask(path, &AdminRequest::MakeCheckpoint).await {
+            Err(AskError::NotRunning) => {}
+            answer => return Ok(answer?.map(drop)?),
+        }
+    }
+    let (config, _) = keys::loaded(app, &args.database)?;
+    let signer = keys::signer(app, &config, location).await?;
+    let signer = signer.ok_or_else(|| Problem::new(Exit::Usage, "audit-key-file is not set, which names the key"))?;
+    signer.sign(&*location.open().await?, (app.now)(), true).await?;
+    Ok(())
+}
+
+/// Prints a proof of an event, or that the log extends an earlier checkpoint.
 ///
 /// # Errors
 /// No such event, no checkpoint that has it (exit 3); a database that cannot be read.
@@ -41,14 +61,17 @@ pub async fn run(app: &App, args: &AuditProveArgs) -> anyhow::Result<Exit> {
     if let DatabaseLocation::File(path) = &location {
         admin::require_file(path)?;
     }
-    let (record, proof) = match prove_record(&mut *location.audit().await?, args.index).await {
-        Ok(proven) => proven,
-        Err(error @ (ProveError::NoRecord(_) | ProveError::NoCheckpoint(_))) => {
-            return Err(Problem::new(Exit::NotFound, error.to_string()).into());
+    let mut reader = location.audit().await?;
+    let Some(index) = args.index else {
+        let proof = prove_extension(&mut *reader, args.from.unwrap_or_default()).await.map_err(explain)?;
+        if app.printer.is_json() {
+            app.printer.json(&json!({ "proof": proof.to_string() }))?;
+        } else {
+            app.printer.data(proof.to_string().trim_end())?;
         }
-        Err(ProveError::Store(error)) => return Err(error.into()),
-        Err(error @ ProveError::Hashes) => return Err(Problem::new(Exit::Failed, error.to_string()).into()),
+        return Ok(Exit::Done);
     };
+    let (record, proof) = prove_record(&mut *reader, index).await.map_err(explain)?;
     if let Some(path) = &args.record {
         write_given(path, record.as_bytes(), true)?;
     }
@@ -58,4 +81,14 @@ pub async fn run(app: &App, args: &AuditProveArgs) -> anyhow::Result<Exit> {
         app.printer.data(proof.to_string().trim_end())?;
     }
     Ok(Exit::Done)
+}
+
+fn explain(error: ProveError) -> anyhow::Error {
+    match error {
+        ProveError::Store(error) => error.into(),
+        ProveError::Hashes => Problem::new(Exit::Failed, error.to_string()).into(),
+        ProveError::NoRecord(_) | ProveError::NoCheckpoint(_) | ProveError::Size { .. } => {
+            Problem::new(Exit::NotFound, error.to_string()).into()
+        }
+    }
 }

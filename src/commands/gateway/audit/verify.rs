@@ -1,14 +1,19 @@
 //! `gateway audit verify`: whether the event log is what gateways have written.
 
+use std::io::{BufReader, Read as _};
+use std::path::Path;
+
 use super::keys;
 use crate::app::App;
 use crate::cli::AuditVerifyArgs;
-use crate::commands::gateway::{admin, database};
+use crate::commands::gateway::{admin, config, database};
 use crate::exit::{Exit, Problem};
 use crate::gateway::DatabaseLocation;
-use crate::gateway::audit::{Verification, read_checkpoints, verify};
+use crate::gateway::audit::{KnownTree, Verification, read_checkpoints, verify, verify_export};
 use crate::ui::{Column, Table};
 
+/// How a file of SQLite begins.
+const SQLITE: &[u8] = b"SQLite format 3\0";
 /// Findings that are printed; JSON has all.
 const SHOWN: usize = 20;
 
@@ -17,11 +22,6 @@ const SHOWN: usize = 20;
 /// # Errors
 /// A database that cannot be read.
 pub async fn run(app: &App, args: &AuditVerifyArgs) -> anyhow::Result<Exit> {
-    let location = database::configured(app, &args.database)?;
-    if let DatabaseLocation::File(path) = &location {
-        admin::require_file(path)?;
-    }
-    let mut reader = location.audit().await?;
     let known = match &args.checkpoints {
         Some(path) => {
             let keys = match &args.key {
@@ -34,18 +34,44 @@ pub async fn run(app: &App, args: &AuditVerifyArgs) -> anyhow::Result<Exit> {
         }
         None => Vec::new(),
     };
-    let logs = reader.logs().await?;
-    if let Some(other) = known.iter().find(|tree| logs.iter().all(|log| log.origin != tree.origin)) {
-        let problem = format!("a checkpoint is of the log {}, which this database does not have", other.origin);
-        return Err(Problem::new(Exit::Failed, problem).into());
-    }
-    let found = verify(&mut *reader, &known).await?;
+    let found = match args.source.as_deref().map(Path::new).filter(|path| is_export(path)) {
+        Some(path) => {
+            let open = || std::fs::File::open(path).map(BufReader::new);
+            verify_export(open, &known)
+                .map_err(|error| Problem::new(Exit::Failed, format!("{}: {error}", path.display())))?
+        }
+        None => verify_database(app, args, &known).await?,
+    };
     if app.printer.is_json() {
         app.printer.json(&found)?;
     } else {
         print(app, &found)?;
     }
     Ok(if found.findings.is_empty() { Exit::Done } else { Exit::Found })
+}
+
+async fn verify_database(app: &App, args: &AuditVerifyArgs, known: &[KnownTree]) -> anyhow::Result<Verification> {
+    let location = match &args.source {
+        Some(source) => config::named_database("FILE", source)?,
+        None => database::configured(app, &args.database)?,
+    };
+    if let DatabaseLocation::File(path) = &location {
+        admin::require_file(path)?;
+    }
+    let mut reader = location.audit().await?;
+    let logs = reader.logs().await?;
+    if let Some(other) = known.iter().find(|tree| logs.iter().all(|log| log.origin != tree.origin)) {
+        let problem = format!("a checkpoint is of the log {}, which this database does not have", other.origin);
+        return Err(Problem::new(Exit::Failed, problem).into());
+    }
+    Ok(verify(&mut *reader, known).await?)
+}
+
+/// Whether it is a file, and no SQLite database.
+fn is_export(path: &Path) -> bool {
+    let mut begin = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(SQLITE.len() as u64).read_to_end(&mut begin));
+    read.is_ok() && begin != SQLITE
 }
 
 fn print(app: &App, found: &Verification) -> anyhow::Result<()> {

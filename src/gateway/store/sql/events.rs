@@ -118,7 +118,12 @@ pub async fn remove_before(
     };
     let before = audit_log::frontier_at(connection, of_log, first).await?;
     let hashes: Vec<String> = before.hashes().iter().map(ToString::to_string).collect();
-    let event = Event::new(now, Actor::Gateway, REMOVED, &log.origin).with("log", of_log).with("first_kept", first);
+    let origin: String = sqlx::query_scalar("SELECT origin FROM audit_logs WHERE number = $1")
+        .bind(of_log)
+        .fetch_one(&mut *connection)
+        .await?;
+    let event = Event::new(now, Actor::Gateway, REMOVED, &log.origin).with("log", of_log).with("origin", origin);
+    let event = event.with("first_kept", first);
     insert(connection, &event.with("count", count).with("hashes", hashes), replica, &mut log).await?;
     log.save(connection).await?;
     audit_log::remove_before(connection, of_log, first).await?;
