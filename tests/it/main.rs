@@ -28,8 +28,11 @@ mod gateway_addresses;
 mod gateway_admin;
 #[cfg(feature = "gateway")]
 mod gateway_audit;
+#[cfg(feature = "gateway")]
 mod gateway_audit_export;
+#[cfg(feature = "gateway")]
 mod gateway_audit_filters;
+#[cfg(feature = "gateway")]
 mod gateway_audit_keys;
 #[cfg(feature = "gateway")]
 mod gateway_audit_tampering;

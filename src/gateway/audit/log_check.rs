@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::mem::Discriminant;
 
+use super::comparison::Comparison;
 use super::finding::Finding;
 use super::known_tree::KnownTree;
 use crate::gateway::store::{AuditLog, AuditRow, differing_columns};
@@ -19,11 +20,8 @@ pub struct LogCheck {
     /// The index of the next record.
     next: u64,
     last_id: Option<i64>,
-    /// Trees that checkpoints name, by their size.
-    known: Vec<KnownTree>,
-    /// The largest size at which one of them fits.
-    proven: Option<u64>,
-    is_rewritten: bool,
+    /// With the trees that checkpoints name.
+    comparison: Comparison,
     /// Trees that stored checkpoints name, the largest first.
     stored: Vec<TreeHead>,
     /// The largest size at which one of those fits, and whether the last one did.
@@ -53,16 +51,12 @@ pub struct Checked {
 impl LogCheck {
     /// From the record at which the log begins, where the tree was `before`; `None` if that is not known.
     pub fn new(log: &AuditLog, first: u64, before: Option<Frontier>, known: &[KnownTree]) -> Self {
-        let mut known: Vec<_> = known.iter().filter(|tree| tree.origin == log.origin).cloned().collect();
-        known.sort_by_key(|tree| std::cmp::Reverse(tree.size));
         let mut check = Self {
             log: log.clone(),
             tree: before,
             next: first,
             last_id: None,
-            known,
-            proven: None,
-            is_rewritten: false,
+            comparison: Comparison::new(&log.origin, known),
             stored: Vec::new(),
             stored_until: 0,
             is_stored_good: true,
@@ -160,22 +154,8 @@ impl LogCheck {
 
     /// Compares the tree with those that checkpoints name at this size.
     fn compare(&mut self) {
-        while let Some(known) = self.known.pop_if(|known| known.size <= self.next) {
-            match &self.tree {
-                // Below what was removed, and where records are missing, nothing can be compared.
-                _ if known.size < self.next => {}
-                Some(tree) if tree.root() == known.root => self.proven = Some(self.next),
-                Some(_) if !self.is_rewritten => {
-                    self.is_rewritten = true;
-                    let first = self.proven.unwrap_or_default();
-                    self.find(Finding::Rewritten {
-                        log: self.log.origin.clone(),
-                        first,
-                        last: known.size.saturating_sub(1),
-                    });
-                }
-                _ => {}
-            }
+        if let Some(finding) = self.comparison.compare(self.next, self.tree.as_ref()) {
+            self.find(finding);
         }
     }
 
@@ -213,11 +193,11 @@ impl LogCheck {
         if i64::try_from(size) != Ok(self.log.size) || !is_stored {
             self.find(Finding::Tree { log: origin.clone(), size, stored_size: self.log.size });
         }
-        let known = self.known.iter().map(|known| known.size);
+        let known = self.comparison.beyond().into_iter();
         if let Some(largest) = known.chain(self.stored.iter().map(|stored| stored.size)).max() {
             self.find(Finding::Cut { log: origin, size, checkpoint: largest });
         }
-        Checked { tree: self.tree, proven: self.proven, findings: self.findings, rows: self.rows }
+        Checked { tree: self.tree, proven: self.comparison.proven, findings: self.findings, rows: self.rows }
     }
 
     fn find(&mut self, finding: Finding) {
