@@ -7,8 +7,8 @@ use super::invitation::InviteArgs;
 use crate::keyspec::{LimitValue, Network};
 
 /// The same for every option that takes a role.
-pub const ROLE_HELP: &str = "viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role \
-                         of gateway.toml";
+pub const ROLE_HELP: &str = "viewer (sees models), auditor (also reads the event log), member (runs models), maintainer (also pulls, \
+                         creates and deletes them), admin, or a role of gateway.toml";
 
 /// Manage accounts
 ///

@@ -76,10 +76,16 @@ impl fmt::Display for Definitions {
         let mut tables = self.0.clone();
         f.write_str("# Scopes:\n")?;
         for (name, role) in tables.get_mut("roles").and_then(Value::as_object_mut).into_iter().flatten() {
-            let scopes = role.as_object_mut().and_then(|role| role.remove("scopes"));
+            let Some(role) = role.as_object_mut() else { continue };
+            let scopes = role.remove("scopes");
             let scopes: Vec<_> =
                 scopes.iter().filter_map(Value::as_array).flatten().filter_map(Value::as_str).collect();
-            writeln!(f, "#   {name}: {}", scopes.join(", "))?;
+            let audit = if role.contains_key("audit") { "; and the event log" } else { "" };
+            writeln!(f, "#   {name}: {}{audit}", scopes.join(", "))?;
+            let base = role.get("base").and_then(Value::as_str).unwrap_or(name);
+            if Role::from_name(base).is_some_and(|base| base.audits()) {
+                role.remove("audit");
+            }
         }
         if let Some(roles) = tables.get_mut("roles").and_then(Value::as_object_mut) {
             // Those that are as they are built in.
@@ -133,6 +139,9 @@ fn role_table(role: &Role, rules: &RoleRules) -> Value {
     let environments =
         rules.environments.as_ref().map(|names| names.iter().map(PolicyName::as_str).collect::<Vec<_>>());
     set("addresses", addresses(&rules.addresses));
+    if rules.audit {
+        set("audit", true.into());
+    }
     table.retain(|_, value| !is_empty(value));
     // An empty list is none of them.
     table.extend(environments.map(|names| ("environments".to_owned(), json!(names))));
@@ -276,6 +285,7 @@ mod tests {
              claims = { sub = [\"a\", \"b*\"], n = 1, \"kubernetes.io\".namespace = \"ci\" }\n[[workload]]\nname = \"b\"\nprovider = \"gitlab\"\n\
              issuer = \"https://lab.example\"\naudience = \"x\"\nscopes = [\"models:read\"]\nclaims.project_id = \"5\"\nmodels = [\"q*\"]\n\
              jwks-file = \"/k\"\nmax-key-lifetime = \"90s\"\nlimits.streams = 1\nenvironment = \"ci\"\n",
+            "[roles.maintainer]\naudit = true\n[roles.lead]\nbase = \"member\"\naudit = true\n[roles.chief]\nbase = \"auditor\"\n",
             "[addresses]\ndeny = [\"10.9.0.0/16\", \"::1\"]\n[roles.admin.addresses]\nallow = [\"10.0.0.0/8\"]\n",
         ] {
             let config = config(text);
@@ -294,7 +304,12 @@ mod tests {
         assert_eq!(json["roles"]["a"], json!({ "base": "viewer", "scopes": ["models:read", "usage:read", "keys"] }));
         assert_eq!(json["limits"], json!({}));
         let text = shown.to_string();
-        assert!(text.starts_with("# Scopes:\n#   viewer: models:read, usage:read, keys\n#   member: "), "{text}");
+        let first = "# Scopes:\n#   viewer: models:read, usage:read, keys\n#   auditor: models:read, usage:read, keys; and the event log\n";
+        assert!(text.starts_with(first) && !text.contains("audit = "), "{text}");
+        assert_eq!(
+            (&json["roles"]["auditor"]["audit"], &json["roles"]["member"]["audit"]),
+            (&json!(true), &json!(null))
+        );
         assert!(text.contains("\n#   a: models:read, usage:read, keys\n"), "{text}");
         assert_eq!(shown.summary(), "1 role besides the built-in ones");
         let several = "[groups.lab]\n[[caps]]\nnum-ctx = 1\n[[caps]]\nnum-ctx = 2\n";

@@ -1,4 +1,4 @@
-//! What the people with a role may do: the four that are built in, and those of the configuration.
+//! What the people with a role may do: the five that are built in, and those of the configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
@@ -33,13 +33,15 @@ pub struct RoleRules {
     pub two_proofs: Scopes,
     /// From where.
     pub addresses: AddressRules,
+    /// Whether people read the event log on the pages. No device and no API key does.
+    pub audit: bool,
 }
 
 impl RoleRules {
     /// Those of a built-in role that the configuration does not change.
     pub fn built_in(base: Role) -> Self {
-        let scopes = base.scopes();
-        Self { base: Some(base), scopes, ..Self::default() }
+        let (scopes, audit) = (base.scopes(), base.audits());
+        Self { base: Some(base), scopes, audit, ..Self::default() }
     }
 
     /// Which models may be used by requests that need that scope.
@@ -77,6 +79,7 @@ impl RoleRules {
         };
         let mut kept = SCOPES_WITH_MODELS.into_iter().filter(|scope| other.scopes.contains(*scope));
         other.scopes.is_subset(self.scopes)
+            && (self.audit || !other.audit)
             && lives_longer
             && has_environments
             && self.label == other.label
@@ -190,6 +193,17 @@ mod tests {
         assert!(roles.of(&gone).scopes.is_empty() && !roles.is_defined(&gone) && !roles.administrates(&gone));
         assert_eq!(roles.of(&Role::Viewer).scopes.to_string(), "models:read,usage:read,keys");
         assert!(roles.administrates(&Role::Admin) && !roles.administrates(&Role::Maintainer));
+        assert!(!roles.of(&gone).audit);
+    }
+
+    #[test]
+    fn an_auditor_is_a_viewer_who_reads_the_event_log() {
+        let roles = Roles::default();
+        let [viewer, auditor, admin] = [Role::Viewer, Role::Auditor, Role::Admin].map(|role| roles.of(&role));
+        assert_eq!(auditor.scopes, viewer.scopes);
+        assert!(auditor.audit && admin.audit && !viewer.audit && !roles.of(&Role::Maintainer).audit);
+        assert!(auditor.covers(&viewer) && !viewer.covers(&auditor) && admin.covers(&auditor));
+        assert!(!roles.of(&Role::Maintainer).covers(&auditor));
     }
 
     #[test]

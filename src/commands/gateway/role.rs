@@ -10,6 +10,6 @@ use crate::gateway::{Role, RoleError};
 pub fn role_named(name: &str) -> Result<Role, Problem> {
     name.parse().map_err(|error: RoleError| {
         Problem::new(Exit::Usage, error.to_string())
-            .hint("use viewer, member, maintainer, admin, or a role of gateway.toml")
+            .hint("use viewer, auditor, member, maintainer, admin, or a role of gateway.toml")
     })
 }

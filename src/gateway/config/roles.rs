@@ -36,6 +36,7 @@ struct Table {
     #[serde(deserialize_with = "rules")]
     addresses: AddressRules,
     two_proofs: Vec<ProofScope>,
+    audit: Option<bool>,
 }
 
 /// A scope for which two proofs can be demanded.
@@ -86,6 +87,7 @@ impl<'de> serde::de::DeserializeSeed<'de> for Named<'_> {
             limits,
             two_proofs,
             addresses,
+            audit,
         } = Table::deserialize(value)?;
         let role = self.0;
         let is_built_in = !matches!(role, Role::Custom(_));
@@ -122,6 +124,11 @@ impl<'de> serde::de::DeserializeSeed<'de> for Named<'_> {
             return Err(D::Error::custom(format!("two-proofs: {base} does not have the scope {scope}")));
         }
         rules.addresses = addresses;
+        if audit == Some(false) && rules.audit {
+            let message = format!("audit: people with the role {base} always read the event log; leave it out");
+            return Err(D::Error::custom(message));
+        }
+        rules.audit |= audit == Some(true);
         Ok(rules)
     }
 }
@@ -173,12 +180,13 @@ pub(super) const EXPECTED_PROOFS: &str = "a list of scopes such as [\"inference\
 pub fn expected(name: &str) -> Option<&'static str> {
     match name.strip_prefix("roles.")?.split_once('.') {
         None => Some("the table of a role, such as [roles.research] with base = \"member\""),
-        Some((_, "base")) => Some("one of viewer, member, maintainer and admin"),
+        Some((_, "base")) => Some("one of viewer, auditor, member, maintainer and admin"),
         Some((_, "max-key-lifetime" | "max-key-idle")) => {
             Some("a number of days from 1d to 3650d, such as 90d, or none")
         }
         Some((_, "models")) => Some("a list of model patterns such as [\"llama3*\", \"qwen3:*\"]"),
         Some((_, "two-proofs")) => Some(EXPECTED_PROOFS),
+        Some((_, "audit")) => Some("true or false"),
         Some((_, "environments")) => Some("a list of environments such as [\"staging\"]"),
         Some((_, "models-by-scope")) => Some("a table with any of inference, models:read and models:write"),
         Some((_, rest)) if rest.starts_with("models-by-scope.") => {

@@ -235,10 +235,10 @@ settings! {
     "limits" => limits: RequestLimits = {}, "super::limits::limits", Reload,
         "a table with any of requests-per-minute, burst, streams and request-size";
 
-    /// What the people with a role may do, for the built-in roles viewer, member, maintainer and admin, and for others, which
+    /// What the people with a role may do, for the built-in roles viewer, auditor, member, maintainer and admin, and for others, which
     /// have the scopes of one of these (base).
     "roles" => roles: Roles = {}, "super::roles::roles", Reload,
-        "tables such as [roles.member], each with any of base, models, models-by-scope, max-key-lifetime, max-key-idle, limits, addresses and two-proofs";
+        "tables such as [roles.member], each with any of base, models, models-by-scope, max-key-lifetime, max-key-idle, limits, addresses, two-proofs and audit";
 
     /// How much one request may ask of the upstream server: how long it keeps the model loaded (keep-alive), tokens of the
     /// context (num-ctx) and of the answer (num-predict). Of the rules for the caller's role and the model the tightest

@@ -481,6 +481,10 @@ fn roles_are_tables_with_a_base_and_models() {
     assert_eq!(research.max_key_lifetime, Some(30 * 86_400));
     let viewer = roles.of(&Role::Viewer);
     assert_eq!((viewer.scopes, viewer.models(Scope::ModelsRead).patterns().len()), (Role::Viewer.scopes(), 1));
+    let roles =
+        from_file("[roles.lead]\nbase = \"member\"\naudit = true\n[roles.maintainer]\naudit = true").unwrap().roles;
+    let audits = |name: &str| roles.of(&Role::from_name(name).unwrap()).audit;
+    assert!(audits("lead") && audits("maintainer") && audits("auditor") && audits("admin") && !audits("member"));
 }
 
 #[test]
@@ -522,7 +526,7 @@ fn a_wrong_limit_is_named_with_its_place() {
     ] {
         says(from_file(text), &wanted);
     }
-    let new = "a new role needs base, which is one of viewer, member, maintainer, admin";
+    let new = "a new role needs base, which is one of viewer, auditor, member, maintainer, admin";
     for (text, wanted) in [
         ("[roles.membr.limits]\nstreams = 1", ["roles.membr", "did you mean \"member\"?"]),
         ("[roles.research]\nmodels = [\"a\"]", [":1:1: roles.research must be", new]),
@@ -530,6 +534,9 @@ fn a_wrong_limit_is_named_with_its_place() {
         ("[roles.research]\nbase = \"research\"", ["roles.research.base", "not \"research\""]),
         ("[roles.admin]\nbase = \"viewer\"", ["roles.admin must be", "cannot be changed, so it has no base"]),
         ("[roles.member]\nbase = \"member\"", ["roles.member", "cannot be changed"]),
+        ("[roles.auditor]\naudit = false", ["roles.auditor must be", "the role auditor always read the event log"]),
+        ("[roles.x]\nbase = \"admin\"\naudit = false", ["roles.x must be", "the role admin always read the event log"]),
+        ("[roles.x]\nbase = \"member\"\naudit = 1", ["roles.x.audit must be", "true or false"]),
         ("[roles.Research]\nbase = \"member\"", [":1:8: roles", "invalid role \"Research\""]),
         ("[roles.member]\nmodels = []", [":2:10: roles.member.models must be a list", "for all models, leave it out"]),
         ("[roles.member]\nmodels = [\"a b\"]", ["roles.member.models", "is not a pattern for models"]),

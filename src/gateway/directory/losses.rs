@@ -155,6 +155,7 @@ fn lost(role: &Role, key: Option<&KeyRecord>, before: &RoleRules, after: &RoleRu
         return vec!["everything: it is older than the role allows".to_owned()];
     }
     let had = key.map_or(before.scopes, |key| key.rights.scopes.intersection(before.scopes));
+    let loses_log = key.is_none() && before.audit && !after.audit;
     let mut lost: Vec<String> = had.without(after.scopes).iter().map(|scope| format!("the scope {scope}")).collect();
     for scope in SCOPES_WITH_MODELS.into_iter().filter(|scope| had.intersection(after.scopes).contains(*scope)) {
         let allowed = after.models(scope);
@@ -167,6 +168,9 @@ fn lost(role: &Role, key: Option<&KeyRecord>, before: &RoleRules, after: &RoleRu
     }
     let demanded = had.intersection(after.two_proofs).without(before.two_proofs);
     lost.extend(demanded.iter().map(|scope| format!("{scope} needs two proofs, a device's signature and an API key")));
+    if loses_log {
+        lost.push("the event log".to_owned());
+    }
     if let Some(key) = key
         && let Some(end) = after.end_of(key)
         && before.end_of(key).is_none_or(|before| end < before)

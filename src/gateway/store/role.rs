@@ -16,7 +16,9 @@ use crate::keyspec::{Scope, Scopes};
 pub enum Role {
     /// Sees models, has keys.
     Viewer,
-    /// Runs models, too.
+    /// And reads the event log.
+    Auditor,
+    /// Sees models, has keys, and runs models.
     Member,
     /// And changes which models there are.
     Maintainer,
@@ -44,12 +46,13 @@ const STORED_WORKLOAD: &str = "workload";
 
 impl Role {
     /// Those that are there without a configuration.
-    pub const BUILT_IN: [Self; 4] = [Self::Viewer, Self::Member, Self::Maintainer, Self::Admin];
+    pub const BUILT_IN: [Self; 5] = [Self::Viewer, Self::Auditor, Self::Member, Self::Maintainer, Self::Admin];
 
     /// Its name, such as `member`.
     pub fn name(&self) -> &str {
         match self {
             Self::Viewer => "viewer",
+            Self::Auditor => "auditor",
             Self::Member => "member",
             Self::Maintainer => "maintainer",
             Self::Admin => "admin",
@@ -100,12 +103,19 @@ impl Role {
     pub fn scopes(&self) -> Scopes {
         let all = Scopes::all();
         match self {
-            Self::Viewer => all.without([Scope::Inference, Scope::ModelsWrite, Scope::Admin].into_iter().collect()),
+            Self::Viewer | Self::Auditor => {
+                all.without([Scope::Inference, Scope::ModelsWrite, Scope::Admin].into_iter().collect())
+            }
             Self::Member => all.without([Scope::ModelsWrite, Scope::Admin].into_iter().collect()),
             Self::Maintainer => all.without([Scope::Admin].into_iter().collect()),
             Self::Admin => all,
             Self::Custom(_) | Self::Workload(_) => Scopes::default(),
         }
+    }
+
+    /// Whether people with the built-in role always read the event log.
+    pub fn audits(&self) -> bool {
+        matches!(self, Self::Auditor | Self::Admin)
     }
 }
 
