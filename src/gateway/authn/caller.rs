@@ -222,6 +222,21 @@ impl Caller {
         self.rights().scopes.contains(Scope::Admin)
     }
 
+    /// Whether the person reads the event log. Only in a browser: a device or an API key of theirs does not.
+    pub fn audits(&self) -> bool {
+        matches!(self.credential, Credential::Session(_)) && self.role.audit
+    }
+
+    /// Whether that is still so, for what takes its time. The role may have changed otherwise.
+    pub fn audits_still(&self, directory: &Directory) -> bool {
+        let Credential::Session(ticket) = &self.credential else { return false };
+        let user = directory.user(self.user.id).filter(|user| ticket.counts() && user.is_active());
+        user.is_some_and(|user| {
+            let role = directory.role(&user.role);
+            role.audit && NotAccepting::of(&user, &role, None, self.address).is_none()
+        })
+    }
+
     /// Whether all of this is still so at `now`, and the role allows no less: a request can take its time.
     pub fn holds(&self, directory: &Directory, now: i64) -> bool {
         let user = match &self.credential {

@@ -85,6 +85,17 @@ pub fn date(at: i64) -> String {
     at.strftime("%-d %b %Y, %H:%M UTC").to_string()
 }
 
+/// The same to the second, for people and programs.
+pub fn moment(at: i64) -> Markup {
+    let Ok(time) = Timestamp::from_second(at) else { return html! { "unknown" } };
+    html! { time datetime=(time) { (time.strftime("%-d %b %Y, %H:%M:%S UTC")) } }
+}
+
+/// A Unix time as `2026-11-21`, in UTC, for the name of a file.
+pub fn file_date(at: i64) -> String {
+    Timestamp::from_second(at).map_or_else(|_| "unknown".to_owned(), |at| at.strftime("%Y-%m-%d").to_string())
+}
+
 /// A Unix time as `21 Nov 2026`, in UTC.
 pub fn day(at: i64) -> String {
     let Ok(at) = Timestamp::from_second(at) else { return "unknown".to_owned() };
@@ -117,6 +128,8 @@ pub const REVOKE_KEY: &str = "/settings/keys/revoke";
 pub const PASSWORD: &str = "/settings/password";
 /// The account, after the password was changed.
 pub const PASSWORD_CHANGED: &str = "/account?password=changed";
+/// The events of the person.
+pub const EVENTS: &str = "/settings/events";
 /// The form that adds a device by its public key.
 pub const NEW_DEVICE: &str = "/settings/devices/new";
 /// The devices, below the keys.

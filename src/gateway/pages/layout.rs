@@ -140,6 +140,8 @@ fn navigation(context: &PageContext, session: &BrowserSession) -> Markup {
             @if session.caller.administrates() {
                 @let is_here = context.path.starts_with("/admin/").then_some("page");
                 a #nav-admin href=(context.link("/admin/people")) aria-current=[is_here] { "Admin" }
+            } @else if session.caller.audits() {
+                a #nav-audit href=(context.link("/admin/audit")) aria-current=[current("/admin/audit")] { "Event log" }
             }
             a #nav-account href=(context.link("/account")) aria-current=[current("/account")] title=(session.user().name) {
                 span.unseen { "Account of " } (session.user().name)

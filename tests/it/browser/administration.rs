@@ -59,6 +59,8 @@ fn the_pages_of_an_administrator() {
     let link = page.text("#link");
     page.press("I have copied it");
     seen.look(&page, "admin-invitations");
+    page.press("Event log");
+    seen.look(&page, "admin-audit-of-administrator");
     page.press("Maintenance");
     seen.look(&page, "admin-maintenance");
     page.fill("#message", "A new GPU is built in on Friday at 14:00 UTC, which takes two hours");
@@ -87,6 +89,43 @@ fn the_pages_of_an_administrator() {
     assert_eq!(page.text("h1"), "This invitation was used");
     seen.look(&page, "invite-used");
     assert!(!page.text("body").contains("Admin"), "a member has no such pages");
+    assert_quiet(&page);
+    seen.end();
+}
+
+#[test]
+fn the_event_log_for_an_auditor_and_for_each_person() {
+    let (_upstream, gateway) = with_ada();
+    gateway.admin(&["user", "role", "ada", "auditor"]).expect_code(0);
+    let long = "a".repeat(64);
+    gateway.add_user(&long, "member");
+    let device = gateway.device_added_to("ada");
+    gateway.key(&device, &["nightly summaries", "--scope", "models:read"]);
+    let key = gateway.key(&device, &[&"W".repeat(100), "--scope", "models:read", "--model", "llama3.2"]);
+    let header = format!("Authorization: Bearer {key}");
+    assert_eq!(gateway.ask("POST", "/api/generate", &[&header], r#"{"model":"tiny"}"#).status, 403);
+    gateway
+        .admin(&["user", "suspend", &long, "--reason", "\u{5de} <b>on leave</b> \u{202e} until spring, or longer"])
+        .expect_code(0);
+    let page = Chromium::start();
+    let mut seen = Inspection::default();
+    sign_in_as_ada(&page, &gateway);
+    page.press("Event log");
+    assert_eq!((page.path().as_str(), page.text("h1").as_str()), ("/admin/audit", "Event log"));
+    seen.look(&page, "admin-audit");
+    page.click(&page.labelled("Filters"));
+    page.fill("#action", "key");
+    page.press("Show");
+    assert!(page.text("tbody").contains("key.created") && !page.text("tbody").contains("user.created"));
+    seen.look(&page, "admin-audit-filtered");
+    page.open(&format!("{}/admin/audit?address=10.0.0.0/8", gateway.url()));
+    seen.look(&page, "admin-audit-error");
+    page.open(&format!("{}/admin/audit?action=nothing", gateway.url()));
+    seen.look(&page, "admin-audit-empty");
+    page.open(&format!("{}/account", gateway.url()));
+    page.press("Your events");
+    assert_eq!(page.text("h1"), "Your events");
+    seen.look(&page, "events");
     assert_quiet(&page);
     seen.end();
 }

@@ -2,7 +2,8 @@
 // One argument: how wide the window is, in CSS pixels.
 const [width] = arguments;
 const wrong = [];
-const all = css => [...document.querySelectorAll(css)];
+// What is folded up is looked at where it is unfolded.
+const all = css => [...document.querySelectorAll(css)].filter(element => !element.closest('details:not([open]) > :not(summary)'));
 const shown = element => element.getClientRects().length > 0 && getComputedStyle(element).visibility === 'visible';
 // What is there for those who listen, or until it has the focus, takes no room on the screen.
 const aside = element => {

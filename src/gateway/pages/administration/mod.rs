@@ -1,8 +1,12 @@
-//! The pages of administrators, below `/admin`: people with their devices and keys, roles, the policy, invitations, maintenance.
+//! The pages of administrators, below `/admin`: people with their devices and keys, roles, the policy, invitations, maintenance; and of
+//! auditors: the event log.
 //!
 //! What is changed here is changed as by the commands of the gateway's machine (`crate::gateway::admin`): these pages are forms and words. Each
 //! change asks for a reason, which is recorded, and for a password that was typed lately.
 
+mod audit;
+mod audit_export;
+mod audit_filter;
 mod change;
 mod invitations;
 mod maintenance;
@@ -24,6 +28,8 @@ use super::{display, layout};
 use crate::gateway::account;
 use crate::gateway::admin::{AdminContext, AdminError, AdminReply, AdminRequest, Administrator, perform};
 
+pub use audit::show as audit;
+pub use audit_export::send as export_events;
 pub use change::{show as confirm_change, submit as change};
 pub use invitations::{list as invitations, new as new_invitation, submit as invite};
 pub use maintenance::{show as maintenance, submit as set_maintenance};
@@ -48,6 +54,11 @@ pub const INVITATIONS: &str = "/admin/invitations";
 pub const NEW_INVITATION: &str = "/admin/invitations/new";
 /// The maintenance message.
 pub const MAINTENANCE: &str = "/admin/maintenance";
+
+/// The event log.
+pub const AUDIT: &str = "/admin/audit";
+/// The same as a download.
+pub const AUDIT_EXPORT: &str = "/admin/audit/export";
 
 /// The field with the reason.
 const REASON: &str = "reason";
@@ -89,11 +100,15 @@ fn page(
         (POLICY, "Policy"),
         (INVITATIONS, "Invitations"),
         (MAINTENANCE, "Maintenance"),
+        (AUDIT, "Event log"),
     ];
     let content = html! {
-        nav.tabs aria-label="Administration" {
-            @for (path, label) in tabs {
-                a href=(context.link(path)) aria-current=[(path == current).then_some("page")] { (label) }
+        // For an auditor there is the event log alone.
+        @if session.caller.administrates() {
+            nav.tabs aria-label="Administration" {
+                @for (path, label) in tabs {
+                    a href=(context.link(path)) aria-current=[(path == current).then_some("page")] { (label) }
+                }
             }
         }
         (content)

@@ -48,6 +48,7 @@ fn role_card(role: &Role, rules: &RoleRules, people: usize) -> Markup {
                     @if limited.is_empty() { "all" }
                     @for scope in &limited { p { code { (scope) } " only " (models_line(rules.models(*scope))) } }
                 }
+                @if rules.audit { dt { "Event log" } dd { "is read" } }
                 dt { "Limits" } dd { @if rules.limits.is_none() { "none" } @else { "at most " (rules.limits.in_words()) } }
                 dt { "API keys" } dd {
                     @match rules.max_key_lifetime {

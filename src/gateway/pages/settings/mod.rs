@@ -4,6 +4,7 @@
 
 mod add_device;
 mod create_key;
+mod events;
 mod key_usage;
 mod list;
 mod new_key;
@@ -13,13 +14,14 @@ mod revoke;
 use http::StatusCode;
 use maud::html;
 
-use super::display::{DEVICES, KEYS, PASSWORD};
+use super::display::{DEVICES, EVENTS, KEYS, PASSWORD};
 use super::error_page::PageResult;
 use super::page_context::PageContext;
 use super::{display, layout, providers};
 
 pub use add_device::{show as new_device, submit as add_device};
 pub use create_key::{AllowsScript, copy_script, copy_script_tag, submit as create_key};
+pub use events::show as events;
 pub use list::{KeyStatus, day, expiry, show as list, suspension_line};
 pub use new_key::{models_line, show as new_key};
 pub use password::{show as password, submit as change_password};
@@ -57,6 +59,7 @@ pub async fn account(context: PageContext) -> PageResult {
             }
             div.actions {
                 a.button.primary #manage href=(context.link(KEYS)) { "Keys and devices" }
+                a.button.quiet #events href=(context.link(EVENTS)) { "Your events" }
                 @if !has_identity { a.button.quiet #change href=(context.link(PASSWORD)) { "Change password" } }
             }
             p.hint {

@@ -6,7 +6,7 @@ use super::*;
 use crate::gateway::config::{ConfigFile, Inputs, load_tables};
 
 /// All that can be opened.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 10] = [
     "/admin/people",
     "/admin/person?name=bob",
     "/admin/change?action=suspend-user&of=bob",
@@ -15,6 +15,8 @@ const PAGES: [&str; 8] = [
     "/admin/invitations",
     "/admin/invitations/new",
     "/admin/maintenance",
+    "/admin/audit",
+    "/admin/audit?action=key&since=2026-11-29",
 ];
 /// All that takes a form.
 const FORMS: [&str; 3] = ["/admin/change", "/admin/invitations", "/admin/maintenance"];
