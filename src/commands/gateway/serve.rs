@@ -9,6 +9,7 @@ use super::{audit, config, database};
 use crate::app::App;
 use crate::cli::ServeArgs;
 use crate::exit::{Exit, Problem};
+use crate::gateway::audit::Sinks;
 use crate::gateway::{
     self, AdminSocket, Clock, Config, DatabaseLocation, Directory, Gateway, LOCKED_OUT, PolicyName, Secret, Server,
     Store,
@@ -94,6 +95,10 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
             }
         })
     };
+    let sinks = {
+        let config = gateway.config.clone();
+        Sinks::start(store.clone(), app.paths.data.join("gateway"), move || config.get().audit_sinks.clone())
+    };
     // Before the announcement: otherwise a signal right after it would end the process without a shutdown.
     let (requests, reload_requests) = (signals::stop_requests(), signals::reload_requests());
     announce(app, &gateway, &server.locals_of_environments(), is_new);
@@ -160,6 +165,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     recording.abort();
     record_refusals(&gateway, true).await;
     flush(&gateway).await;
+    sinks.finish().await;
     following.abort();
     if let Some(administration) = administration {
         administration.abort();

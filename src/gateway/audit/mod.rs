@@ -10,6 +10,7 @@ mod known_tree;
 mod log_check;
 mod proof;
 mod signer;
+mod sink;
 mod stored_checkpoints;
 #[cfg(test)]
 mod tests;
@@ -21,4 +22,5 @@ pub use key_file::{KeyFileError, create_key, read_keys};
 pub use known_tree::KnownTree;
 pub use proof::{ProveError, prove_extension, prove_record};
 pub use signer::Signer;
+pub use sink::{SinkSettings, SinkTarget, Sinks};
 pub use verification::{Verification, verify};

@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error as TomlError};
 
 use super::addresses;
+use super::audit_sinks;
 use super::caps;
 use super::environments;
 use super::error::{ConfigError, Source, nearest};
@@ -109,6 +110,8 @@ pub fn read(inputs: &Inputs) -> Result<(Config, Sources), ConfigError> {
         ("secret-file", config.secret_file.as_mut()),
         ("tls-cert", config.tls_cert.as_mut()),
         ("tls-key", config.tls_key.as_mut()),
+        ("audit-key-file", config.audit_key_file.as_mut()),
+        ("audit-checkpoint-file", config.audit_checkpoint_file.as_mut()),
     ];
     for (name, path) in paths {
         if let (Some(path), Some(Source::File { path: file, .. })) = (path, sources.get(name)) {
@@ -122,6 +125,10 @@ pub fn read(inputs: &Inputs) -> Result<(Config, Sources), ConfigError> {
     config.roles = config.roles.with(config.workloads.roles());
     if let Some(Source::File { path: file, .. }) = sources.get("oidc") {
         config.oidc = config.oidc.with_paths(|path| file.parent().unwrap_or(Path::new("")).join(path));
+    }
+    if let Some(Source::File { path: file, .. }) = sources.get("audit-sink") {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        config.audit_sinks = audit_sinks::with_paths(&config.audit_sinks, |path| folder.join(path));
     }
     // Everybody on the machine can read the arguments of a process.
     if let Some(at @ Source::Flag(_)) = sources.get("database")
@@ -168,7 +175,8 @@ fn invalid(at: Source, name: String, value: &str, error: &TomlError) -> ConfigEr
         .or_else(|| groups::expected(&name))
         .or_else(|| caps::expected(&name))
         .or_else(|| workloads::expected(&name))
-        .or_else(|| providers::expected(&name));
+        .or_else(|| providers::expected(&name))
+        .or_else(|| audit_sinks::expected(&name));
     let expected = table.or(member).or(find(&name).map(|setting| setting.expected)).unwrap_or("valid").to_owned();
     ConfigError::Value { at, name, expected, problem }
 }

@@ -3,6 +3,7 @@
 //! [`load`] opens no file and reads no variable: their content is passed in, so it can be called again at any time.
 
 mod addresses;
+mod audit_sinks;
 mod caps;
 mod environments;
 mod error;

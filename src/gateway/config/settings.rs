@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::table_examples::example;
 use crate::address::{BaseUrl, OriginPattern};
+use crate::gateway::audit::SinkSettings;
 use crate::gateway::caps::Caps;
 use crate::gateway::environments::Environments;
 use crate::gateway::groups::Groups;
@@ -265,6 +266,11 @@ settings! {
     "oidc" => oidc: Providers = {}, "super::providers::providers", Reload,
         "tables such as [oidc.company], each with issuer, client-id and any of client-secret-file, title, scopes, name-claim, email-claim, groups-claim, create-accounts, allowed-domains, require-verified-email, default-role, rules, trust-sign-in-time, recheck and ca-file";
 
+    /// Where this gateway sends the whole event log of its database, as JSON lines: to the standard output, to a file that may be
+    /// renamed, or to a syslog service. Of several gateways on one database, configure it on one.
+    "audit-sink" => audit_sinks: Vec<SinkSettings> = [], "super::audit_sinks::sinks", Reload,
+        "tables [[audit-sink]], each with name, to (stdout, file or syslog) and, for a file or another socket than /dev/log, path";
+
     /// From which addresses requests are accepted. allow: only from these. deny: not from these, also if they are in allow.
     /// Of a proxy in trusted-proxies, the address that it forwards counts. Health checks are always answered.
     "addresses" => addresses: AddressRules = {}, "super::addresses::rules", Reload,
@@ -338,7 +344,7 @@ impl Setting {
 
     /// Whether it is written as `[[NAME]]`, once for each rule.
     fn is_list_of_tables(&self) -> bool {
-        matches!(self.name, "caps" | "workload")
+        matches!(self.name, "caps" | "workload" | "audit-sink")
     }
 
     /// What it is for, in one line.

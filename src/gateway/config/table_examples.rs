@@ -4,6 +4,7 @@
 pub fn example(name: &str) -> &'static str {
     match name {
         "caps" => super::caps::EXAMPLE,
+        "audit-sink" => super::audit_sinks::EXAMPLE,
         "workload" => {
             "[[workload]]\nname = \"deploy\"\nissuer = \"https://token.actions.githubusercontent.com\"\n\
                            audience = \"https://gpu.example.com\"\n\

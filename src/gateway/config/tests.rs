@@ -467,6 +467,42 @@ fn caps_are_a_list_of_rules() {
 }
 
 #[test]
+fn sinks_are_a_list_of_tables() {
+    let config = from_file(
+        "threads = 1\n[[audit-sink]]\nname = \"out\"\nto = \"stdout\"\n\
+         [[audit-sink]]\nname = \"siem\"\nto = \"file\"\npath = \"log/events.jsonl\"\n\
+         [[audit-sink]]\nname = \"s\"\nto = \"syslog\"\n[[audit-sink]]\nname = \"t\"\nto = \"syslog\"\npath = \"/run/log\"\n",
+    );
+    let targets: Vec<_> =
+        config.unwrap().audit_sinks.iter().map(|sink| format!("{} {}", sink.name, sink.target)).collect();
+    assert_eq!(
+        targets,
+        [
+            "out standard output",
+            "siem file /etc/gw/log/events.jsonl",
+            "s syslog socket /dev/log",
+            "t syslog socket /run/log"
+        ]
+    );
+    let sink = |more: &str| format!("[[audit-sink]]\nname = \"a\"\n{more}\n");
+    for (text, wanted) in [
+        (sink(""), "audit-sink must be tables [[audit-sink]], each with name, to"),
+        (sink("to = \"tape\""), ":3:6: audit-sink.to must be stdout, file or syslog, not \"tape\""),
+        (sink("to = \"file\""), "the sink a needs the path of its file"),
+        (sink("to = \"stdout\"\npath = \"x\""), "the sink a has a path: standard output has none"),
+        (sink("to = \"stdout\"").repeat(2), "two sinks have the same name"),
+        (
+            sink("to = \"stdout\"") + &sink("to = \"stdout\"").replace("\"a\"", "\"b\""),
+            "two sinks have the same standard output",
+        ),
+        (sink("to = \"syslog\"\npaht = \"x\""), "Did you mean \"path\"?"),
+        (sink("to = \"stdout\"").replace("\"a\"", "\"A b\""), "invalid name \"A b\""),
+    ] {
+        says(from_file(&text), &[wanted]);
+    }
+}
+
+#[test]
 fn roles_are_tables_with_a_base_and_models() {
     let config = from_file(
         "[roles.research]\nbase = \"maintainer\"\nmodels = [\"Llama3*\", \"library/qwen3\"]\nmax-key-lifetime = \"30d\"\n\

@@ -274,6 +274,22 @@ pub trait Store: Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
+    /// All logs, the oldest first. Each but the last has got all its records.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    fn audit_logs(&self) -> Answer<'_, Vec<AuditLog>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// The first rows of a log from that index, in its order.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    fn audit_rows(&self, _log: i64, _from: i64, _limit: i64) -> Answer<'_, Vec<AuditRow>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     /// A page of the events that are wanted.
     ///
     /// # Errors

@@ -37,8 +37,9 @@ pub use address::{AddressError, PostgresAddress};
 use crate::gateway::store::news::{News, Position};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
-    Answer, AttemptLimit, DueTokens, EarlierUse, Event, EventFilter, EventPage, KeyQuery, KeyRecord, LeasedToken,
-    LinePage, Retention, SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, Use,
+    Answer, AttemptLimit, AuditLog, AuditRow, DueTokens, EarlierUse, Event, EventFilter, EventPage, KeyQuery,
+    KeyRecord, LeasedToken, LinePage, Retention, SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint,
+    Swept, Transaction, Use,
 };
 use crate::keyspec::KeyId;
 use error::explain;
@@ -443,6 +444,20 @@ impl Store for PostgresStore {
             let mut connection = self.connection(Doing::Write).await?;
             let replaced = sql::identities::replace(&mut connection, old, new, checked_at).await;
             replaced.map_err(|error| self.explain(&error, Doing::Write))
+        }))
+    }
+
+    fn audit_logs(&self) -> Answer<'_, Vec<AuditLog>> {
+        Box::pin(self.answered(async move {
+            let logs = sql::audit_log::logs(&mut *self.connection(Doing::Read).await?).await;
+            logs.map_err(|error| self.explain(&error, Doing::Read))
+        }))
+    }
+
+    fn audit_rows(&self, log: i64, from: i64, limit: i64) -> Answer<'_, Vec<AuditRow>> {
+        Box::pin(self.answered(async move {
+            let rows = sql::audit_log::rows(&mut *self.connection(Doing::Read).await?, log, from, limit).await;
+            rows.map_err(|error| self.explain(&error, Doing::Read))
         }))
     }
 

@@ -27,8 +27,9 @@ use uuid::Uuid;
 use crate::disk::Lock;
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
-    Answer, Change, DueTokens, Event, EventFilter, EventPage, KeyQuery, KeyRecord, LeasedToken, LinePage, News,
-    Position, Retention, SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, Use,
+    Answer, AuditLog, AuditRow, Change, DueTokens, Event, EventFilter, EventPage, KeyQuery, KeyRecord, LeasedToken,
+    LinePage, News, Position, Retention, SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept,
+    Transaction, Use,
 };
 use crate::keyspec::KeyId;
 use error::{explain, explain_migration};
@@ -393,6 +394,22 @@ impl Store for SqliteStore {
             writer.begin().await.map_err(|error| explain(&self.place, &error, Doing::Write))?;
             let replaced = sql::identities::replace(&mut writer.connection, old, new, checked_at).await;
             writer.end(replaced.map_err(|error| explain(&self.place, &error, Doing::Write)), &self.place).await
+        })
+    }
+
+    fn audit_logs(&self) -> Answer<'_, Vec<AuditLog>> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            let logs = sql::audit_log::logs(self.reading(&mut reader).await?).await;
+            logs.map_err(|error| explain(&self.place, &error, Doing::Read))
+        })
+    }
+
+    fn audit_rows(&self, log: i64, from: i64, limit: i64) -> Answer<'_, Vec<AuditRow>> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            let rows = sql::audit_log::rows(self.reading(&mut reader).await?, log, from, limit).await;
+            rows.map_err(|error| explain(&self.place, &error, Doing::Read))
         })
     }
 

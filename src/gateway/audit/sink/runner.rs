@@ -1,0 +1,193 @@
+//! Runs the sinks that the configuration has now: each in a task of its own, until it is not configured any more or the gateway ends.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::feed::{Batch, Feed};
+use super::position::{Position, position_file};
+use super::settings::SinkSettings;
+use super::writer::Writer;
+use crate::gateway::store::{Store, StoreError};
+use crate::os_error::without_codes;
+
+/// Between two looks for new records, and for another configuration.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The longest pause after failures.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long the gateway waits at its end for a sink to get the last records.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a sink is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Run,
+    /// End when it has got everything.
+    Finish,
+    /// End now.
+    End,
+}
+
+/// The sinks of a gateway.
+pub struct Sinks {
+    order: watch::Sender<Order>,
+    running: JoinHandle<()>,
+}
+
+impl Sinks {
+    /// Runs those that are `wanted`, which is asked now and then. Their positions are kept in that folder.
+    pub fn start(
+        store: Arc<dyn Store>,
+        folder: PathBuf,
+        wanted: impl Fn() -> Vec<SinkSettings> + Send + 'static,
+    ) -> Self {
+        let (order, orders) = watch::channel(Order::Run);
+        Self { order, running: tokio::spawn(run(store, folder, wanted, orders)) }
+    }
+
+    /// Lets them get the last records, and ends them. One that takes nothing is not waited for long.
+    pub async fn finish(self) {
+        self.order.send_replace(Order::Finish);
+        let _ = timeout(PATIENCE, self.running).await;
+    }
+}
+
+struct Running {
+    settings: SinkSettings,
+    order: watch::Sender<Order>,
+    task: JoinHandle<()>,
+}
+
+async fn run(
+    store: Arc<dyn Store>,
+    folder: PathBuf,
+    wanted: impl Fn() -> Vec<SinkSettings>,
+    mut orders: watch::Receiver<Order>,
+) {
+    let mut running: Vec<Running> = Vec::new();
+    while *orders.borrow_and_update() == Order::Run {
+        let wanted = wanted();
+        running.retain(|sink| {
+            if !wanted.contains(&sink.settings) {
+                sink.order.send_replace(Order::End);
+            }
+            !sink.task.is_finished()
+        });
+        for settings in wanted {
+            if !running.iter().any(|sink| sink.settings.name == settings.name) {
+                let (order, orders) = watch::channel(Order::Run);
+                let task = tokio::spawn(sink(settings.clone(), store.clone(), folder.clone(), orders));
+                running.push(Running { settings, order, task });
+            }
+        }
+        let _ = timeout(INTERVAL, orders.changed()).await;
+    }
+    for sink in &running {
+        sink.order.send_replace(Order::Finish);
+    }
+    for sink in running {
+        let _ = sink.task.await;
+    }
+}
+
+/// One sink, until its order is to end.
+async fn sink(settings: SinkSettings, store: Arc<dyn Store>, folder: PathBuf, mut orders: watch::Receiver<Order>) {
+    let (name, target) = (settings.name, settings.target.to_string());
+    let name = name.as_str();
+    let (mut open, mut pause, mut keeps) = (None, INTERVAL, true);
+    loop {
+        let step = async {
+            let (feed, writer) = match &mut open {
+                Some(open) => open,
+                none => none.insert(prepare(&settings, &store, &folder).await?),
+            };
+            step(feed, writer).await
+        };
+        let order = *orders.borrow_and_update();
+        let stepped = tokio::select! {
+            biased;
+            () = is_to_end(&mut orders) => return,
+            stepped = step => stepped,
+        };
+        let has_failed = pause > INTERVAL;
+        if stepped.is_ok() && has_failed {
+            tracing::info!(sink = name, target, "audit sink works again");
+            pause = INTERVAL;
+        }
+        match stepped {
+            Ok(Step::Wrote { kept }) => {
+                if let Err(reason) = &kept
+                    && keeps
+                {
+                    tracing::warn!(
+                        sink = name,
+                        error = reason,
+                        "the position of an audit sink cannot be saved: after a restart it gets some events again"
+                    );
+                }
+                keeps = kept.is_ok();
+                continue;
+            }
+            Ok(Step::Nothing) => {}
+            Err(reason) => {
+                if !has_failed {
+                    tracing::warn!(
+                        sink = name,
+                        target,
+                        error = reason,
+                        "audit sink does not work: it is tried again, and resumes where it stopped"
+                    );
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+        if order == Order::Finish {
+            return;
+        }
+        // Another order may have come meanwhile.
+        if *orders.borrow() == order {
+            let _ = timeout(pause, orders.changed()).await;
+        }
+    }
+}
+
+enum Step {
+    /// A batch was written; if its position could not be kept, why.
+    Wrote { kept: Result<(), String> },
+    /// There is nothing to write.
+    Nothing,
+}
+
+async fn prepare(settings: &SinkSettings, store: &Arc<dyn Store>, folder: &Path) -> Result<(Feed, Writer), String> {
+    let logs = store.audit_logs().await.map_err(|error: StoreError| error.to_string())?;
+    let first = logs.first().ok_or("the database holds no event log")?;
+    let name = settings.name.as_str();
+    let file = position_file(folder, &first.origin, name);
+    let position = Position::read(&file).map_err(|error| error.to_string())?.unwrap_or_else(|| {
+        tracing::warn!(sink = name, file = %file.display(), "the position of an audit sink cannot be read: it gets all events again");
+        Position::default()
+    });
+    let writer = Writer::start(name, &settings.target, file).map_err(|error| without_codes(&error.to_string()))?;
+    Ok((Feed::new(settings.name, store.clone(), position), writer))
+}
+
+async fn step(feed: &mut Feed, writer: &Writer) -> Result<Step, String> {
+    let batch = feed.next().await.map_err(|error| error.to_string())?;
+    let Some(Batch { records, position }) = batch else {
+        writer.rest();
+        return Ok(Step::Nothing);
+    };
+    let written = writer.write(records, position.to_bytes()).await;
+    let written = written.map_err(|error| without_codes(&error.to_string()))?;
+    feed.taken(position);
+    Ok(Step::Wrote { kept: written.kept.map_err(|error| error.to_string()) })
+}
+
+/// Returns once the order is to end now.
+async fn is_to_end(orders: &mut watch::Receiver<Order>) {
+    let _ = orders.wait_for(|order| *order == Order::End).await;
+}
