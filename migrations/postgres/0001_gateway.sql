@@ -125,8 +125,11 @@ CREATE TABLE events (
     request    TEXT,
     -- Where it is in its tree, counted from 0. NULL until it is taken in
     log        BIGINT,
-    log_index  BIGINT
+    log_index  BIGINT,
+    -- A name that no other event has, of those that are stored again if it is not known whether they were: refusals
+    sequence   TEXT
 );
+CREATE UNIQUE INDEX events_once ON events (sequence) WHERE sequence IS NOT NULL;
 CREATE UNIQUE INDEX events_of_log ON events (log, log_index);
 CREATE INDEX events_outside_of_logs ON events (id) WHERE log IS NULL;
 -- For filters: events are found without reading all of them
@@ -156,7 +159,9 @@ CREATE TABLE audit_logs (
     -- Its size in eight bytes, and the hashes of the largest complete subtrees that it consists of, from the left
     frontier BYTEA  NOT NULL,
     -- What `uptime` said when old events were removed last
-    removed_uptime BIGINT
+    removed_uptime BIGINT,
+    -- How many bytes the lines of the log have together
+    bytes    BIGINT NOT NULL DEFAULT 0
 );
 INSERT INTO audit_logs VALUES (1, 'ollama-auth-gateway/' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 16), 0, '\x0000000000000000', NULL);
 

@@ -229,8 +229,12 @@ impl Gateway {
         self.authenticator.suspend_idle_keys().await;
         let config = self.config.get();
         let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-        let retention =
-            Retention { keys: config.key_retention.map(seconds), events: config.event_retention.map(seconds) };
+        let retention = Retention {
+            keys: config.key_retention.map(seconds),
+            events: config.event_retention.map(seconds),
+            event_bytes: config.event_log_size.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            goes_on: false,
+        };
         self.directory.sweep(self.clock.now(), seconds(ran), retention).await
     }
 

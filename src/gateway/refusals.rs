@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
@@ -26,6 +27,27 @@ const MAX_KINDS_WITHOUT_ACCOUNT: usize = 32;
 #[derive(Debug, Default)]
 pub struct Refusals {
     kinds: Mutex<Kinds>,
+    attempts: Attempts,
+}
+
+/// Gives every event that is to be recorded a name that no other has.
+#[derive(Debug)]
+struct Attempts {
+    /// Of this gateway since its start.
+    gateway: Uuid,
+    next: AtomicU64,
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self { gateway: Uuid::new_v4(), next: AtomicU64::new(0) }
+    }
+}
+
+impl Attempts {
+    fn next(&self) -> String {
+        format!("{}-{}", self.gateway, self.next.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +106,9 @@ struct Window {
     next: usize,
     first: First,
     rest: Option<Rest>,
+    /// What was to be recorded last. It stays as it is until it is recorded: if nobody knows whether it was, it is recorded again, and the
+    /// store tells by its name that it is the same.
+    attempt: Option<Box<Event>>,
 }
 
 #[derive(Debug)]
@@ -113,6 +138,7 @@ impl Window {
             next: place + 1,
             first: First::Event(event.into()),
             rest: None,
+            attempt: None,
         }
     }
 
@@ -204,10 +230,13 @@ impl Refusals {
 
     /// The event for one that is due, until it is [recorded](Self::recorded).
     pub fn event(&self, kind: &Kind) -> Option<Event> {
-        match self.kinds().all.get(kind)? {
-            State::Open(window) => window.to_record(),
-            State::Over { .. } => None,
+        let mut kinds = self.kinds();
+        let State::Open(window) = kinds.all.get_mut(kind)? else { return None };
+        if window.attempt.is_none() {
+            let event = Event { sequence: Some(self.attempts.next()), ..window.to_record()? };
+            window.attempt = Some(event.into());
         }
+        window.attempt.as_deref().cloned()
     }
 
     /// Takes note that this event of a kind was recorded with that number.
@@ -215,6 +244,7 @@ impl Refusals {
         let mut kinds = self.kinds();
         let Some(state @ State::Open(_)) = kinds.all.get_mut(kind) else { return };
         let State::Open(window) = state else { return };
+        window.attempt = None;
         let Some(repeats) = event.repeats else {
             window.first = First::Recorded(number);
             return;
@@ -309,6 +339,32 @@ mod tests {
         assert_eq!(event.repeats, Some(Repeats { first: 1, count: 99, until: 99 }));
         assert_eq!(recorded(&refusals, 100, false, &mut log), [("a".to_owned(), None)]);
         assert_eq!(recorded(&refusals, 100, true, &mut log), []);
+    }
+
+    /// As after a commit of which nobody knows whether it was made: the store finds the same event, and does not store it again.
+    #[test]
+    fn what_is_recorded_again_is_the_same_event() {
+        let refusals = Refusals::default();
+        let recorded_as = |kind: &Kind| {
+            let event = refusals.event(kind).unwrap();
+            (event.sequence.clone().unwrap(), event.repeats.map(|repeats| repeats.count), event)
+        };
+        refusals.note(refused(0, "a"));
+        let kind = refusals.due(0, false).remove(0);
+        let (name, _, event) = recorded_as(&kind);
+        refusals.note(refused(1, "a"));
+        assert_eq!(recorded_as(&kind).0, name);
+        refusals.recorded(&kind, &event, 1, 1);
+        let (second, count, event) = recorded_as(&kind);
+        assert_eq!(count, Some(1));
+        assert_ne!(second, name);
+        // What comes meanwhile is counted later.
+        refusals.note(refused(2, "a"));
+        assert_eq!((recorded_as(&kind).0, recorded_as(&kind).1), (second.clone(), Some(1)));
+        refusals.recorded(&kind, &event, 2, 70);
+        let (third, count, event) = recorded_as(&kind);
+        assert_eq!((count, event.at), (None, 2));
+        assert!(![name, second].contains(&third));
     }
 
     #[test]

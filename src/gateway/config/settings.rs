@@ -205,6 +205,11 @@ settings! {
     "event-retention" => event_retention: Option<Duration> = "none", "super::value::retention", Reload,
         "a number of days from 1d to 3650d, such as 365d, or none";
 
+    /// How large the event log may get: the bytes of its stored events. When it is larger, the oldest are removed until it is a tenth
+    /// smaller. none: as large as it gets.
+    "event-log-size" => event_log_size: Option<u64> = "none", "super::value::log_size", Reload,
+        "a size of 1MiB or more, such as 1GiB, or none";
+
     /// The file with the key that checkpoints of the event log are signed with, the same for all gateways on one database: see
     /// `ollama-auth gateway audit key`. Empty: a file beside an SQLite database, which is made; on PostgreSQL nothing is signed.
     "audit-key-file" => audit_key_file: Option<PathBuf> = "", "super::value::path", Restart,

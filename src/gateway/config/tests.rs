@@ -109,6 +109,7 @@ fn every_setting_can_be_set_in_each_layer() {
         ("cut-streams", "false"),
         ("key-retention", "7d"),
         ("event-retention", "365d"),
+        ("event-log-size", "1GiB"),
         ("audit-key-file", "/etc/audit.key"),
         ("audit-checkpoint-file", "/var/log/checkpoints"),
         ("jwks-min-interval", "2s"),
@@ -500,6 +501,9 @@ fn sinks_are_a_list_of_tables() {
     ] {
         says(from_file(&text), &[wanted]);
     }
+    assert_eq!(set(&["event-log-size=none"]).unwrap().event_log_size, None);
+    assert_eq!(set(&["event-log-size=2MiB"]).unwrap().event_log_size, Some(2 << 20));
+    says(set(&["event-log-size=1023KiB"]), &["event-log-size must be a size of 1MiB or more", "not \"1023KiB\""]);
 }
 
 #[test]

@@ -145,6 +145,16 @@ pub fn limit_size<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D:
     })
 }
 
+/// Bytes, 1 MiB or more; `none` is nothing.
+pub fn log_size<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    let bytes = size::<_, 0, { i64::MAX as u64 }>(value)?;
+    match bytes {
+        0 => Ok(None),
+        bytes if bytes < 1 << 20 => Err(D::Error::custom("")),
+        bytes => Ok(Some(bytes)),
+    }
+}
+
 /// A time such as `30s`, `2m` or `1m30s`, within the range in seconds.
 pub fn time<'de, D: Deserializer<'de>, const MIN: u64, const MAX: u64>(value: D) -> Result<Duration, D::Error> {
     read_text(value, |text| {

@@ -211,7 +211,7 @@ async fn pages_of_keys_have_no_gaps_and_no_keys_of_others() {
 }
 
 const DAY: i64 = 86_400;
-const KEPT: Retention = Retention { keys: Some(30 * DAY), events: Some(10 * DAY) };
+const KEPT: Retention = Retention { keys: Some(30 * DAY), events: Some(10 * DAY), event_bytes: None, goes_on: false };
 
 struct Ended {
     _folder: tempfile::TempDir,
@@ -399,7 +399,7 @@ async fn a_job_that_creates_keys_every_day_never_comes_to_an_end() {
     const DAYS: i64 = 100;
     let keys_a_day: usize = 10;
     let mut given = Ended::new().await;
-    let default = Retention { keys: Some(30 * DAY), events: None };
+    let default = Retention { keys: Some(30 * DAY), ..Retention::default() };
     let (mut chains, mut latest): (Vec<KeyId>, Vec<KeyId>) = (Vec::new(), Vec::new());
     for day in 0..DAYS {
         for number in 0..keys_a_day {

@@ -1,9 +1,14 @@
 //! When credentials were used last, and which have expired: gathered in memory, and written now and then.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use super::{Directory, Inner, ending};
 use crate::gateway::store::{Retention, StoreError, Use};
+
+/// Batches of events that are deleted at a time, and the pause between two.
+const MOST_BATCHES: usize = 100;
+const BETWEEN_BATCHES: Duration = Duration::from_millis(20);
 
 impl Directory {
     /// Notes that a credential was used. Kept in memory until [`flush`](Self::flush).
@@ -30,11 +35,24 @@ impl Directory {
     }
 
     /// Takes keys that have expired by `now`, in Unix seconds, out of memory, and deletes what was kept long enough. `ran` are the
-    /// seconds that the gateway has run since the last time.
+    /// seconds that the gateway has run since the last time. Many events are deleted in batches, between which changes are made.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn sweep(&self, now: i64, ran: i64, retention: Retention) -> Result<(), StoreError> {
+        let mut has_more = self.sweep_once(now, ran, retention).await?;
+        for _ in 1..MOST_BATCHES {
+            if !has_more {
+                break;
+            }
+            tokio::time::sleep(BETWEEN_BATCHES).await;
+            has_more = self.sweep_once(now, 0, Retention { goes_on: true, ..retention }).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether there is more to delete at once.
+    async fn sweep_once(&self, now: i64, ran: i64, retention: Retention) -> Result<bool, StoreError> {
         let inner = self.0.clone();
         let swept = self.0.runtime.spawn(async move {
             let _one_at_a_time = inner.writing.lock().await;
@@ -60,7 +78,7 @@ impl Directory {
             for hash in &swept.deleted {
                 memory.ended.remove(hash);
             }
-            Ok(())
+            Ok(swept.has_more_events)
         });
         swept.await.map_err(|_| ending())?
     }

@@ -48,13 +48,17 @@ pub struct KeyQuery {
     pub limit: usize,
 }
 
-/// What is kept how long after it ended or happened, in seconds; `None` for ever.
+/// What is kept how long after it ended or happened, in seconds, and how much of it; `None` for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     /// Keys and invitations that have ended.
     pub keys: Option<i64>,
     /// Events.
     pub events: Option<i64>,
+    /// How many bytes the lines of all events may have together; `None` without a limit.
+    pub event_bytes: Option<i64>,
+    /// Whether events were removed just now, and there may be more to remove.
+    pub goes_on: bool,
 }
 
 /// What changed since keys were looked through the last time.
@@ -70,4 +74,6 @@ pub struct Swept {
     pub invitations: Vec<InvitationId>,
     /// How many events were deleted.
     pub events: u64,
+    /// Whether there are more to delete at once.
+    pub has_more_events: bool,
 }

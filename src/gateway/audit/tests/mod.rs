@@ -60,7 +60,7 @@ async fn a_log_without_its_oldest_records_is_verified_from_the_first_that_is_lef
     let directory = given.open().await;
     given.record(&directory, 10, 700).await;
     let at_700 = given.tree().await;
-    let retention = Retention { keys: None, events: Some(30 * DAY) };
+    let retention = Retention { events: Some(30 * DAY), ..Retention::default() };
     // 40 days later the first 700 are old, and 20 are not.
     directory.sweep(40 * DAY, 40 * DAY, Retention::default()).await.unwrap();
     given.record(&directory, 40 * DAY, 20).await;
@@ -80,6 +80,43 @@ async fn a_log_without_its_oldest_records_is_verified_from_the_first_that_is_lef
     // Below what was removed nothing can be said.
     let found = given.verify(&[KnownTree { root: Hash::of_empty_tree(), ..at_700 }]).await;
     assert_eq!((found.findings, found.logs[0].proven_until), (Vec::new(), None));
+}
+
+#[tokio::test]
+async fn a_log_that_is_too_large_loses_its_oldest_records_in_batches() {
+    let given = Given::new();
+    let directory = given.open().await;
+    given.record(&directory, 0, 3000).await;
+    let bytes = async || {
+        let mut reader = DatabaseLocation::File(given.path.clone()).audit().await.unwrap();
+        let rows = reader.rows(1, 0, 10_000).await.unwrap();
+        rows.iter().map(|row| row.line.as_ref().unwrap().len()).sum::<usize>()
+    };
+    let before = bytes().await;
+    let sweep = async |most: usize| {
+        let retention = Retention { event_bytes: Some(most.try_into().unwrap()), ..Retention::default() };
+        directory.sweep(5000, 60, retention).await.unwrap();
+        bytes().await
+    };
+    // As large as it may be.
+    assert_eq!(sweep(before).await, before);
+    let after = sweep(before / 4).await;
+    assert!((before / 5..before / 4).contains(&after), "{before} {after}");
+    let found = given.verify(&[]).await;
+    let removals = directory.events(10, EventFilter { action: Some("audit.removed".into()), ..EventFilter::default() });
+    let removals = removals.await.unwrap();
+    assert_eq!((found.findings, removals.len()), (Vec::new(), 3));
+    assert!(found.logs[0].first > 2200, "{}", found.logs[0].first);
+    // It may grow again before the next ones are removed.
+    given.record(&directory, 4000, 10).await;
+    assert_eq!(sweep(before / 4).await, bytes().await);
+    assert_eq!(given.verify(&[]).await.logs[0].first, found.logs[0].first);
+    // Both at once, and nothing is left but what tells of it.
+    let retention = Retention { events: Some(DAY), event_bytes: Some(1 << 20), ..Retention::default() };
+    directory.sweep(40 * DAY, 40 * DAY, Retention::default()).await.unwrap();
+    directory.sweep(40 * DAY, 60, retention).await.unwrap();
+    let last = given.verify(&[]).await;
+    assert_eq!((last.findings, last.logs[0].size - last.logs[0].first), (Vec::new(), 1));
 }
 
 #[tokio::test]

@@ -49,6 +49,8 @@ pub struct Event {
     pub repeats: Option<Repeats>,
     /// Another event of the same change, which is stored with it.
     pub also: Option<Box<Self>>,
+    /// A name that no other event has, if it is recorded again where it is not known whether it was: it is stored once.
+    pub sequence: Option<String>,
 }
 
 /// Refusals that are counted together.

@@ -29,6 +29,8 @@ pub struct Log {
     pub tree: Frontier,
     /// Whether a version before this one has written events that are in no tree yet.
     pub misses_events: bool,
+    /// How many bytes the lines have that were added since it was saved.
+    added: usize,
 }
 
 /// The log that grows.
@@ -41,7 +43,7 @@ pub async fn current(connection: &mut Connection) -> Result<Log, sqlx::Error> {
     .await?;
     let tree = Frontier::from_bytes(&frontier).filter(|tree| i64::try_from(tree.size()) == Ok(size));
     let tree = tree.ok_or_else(|| damaged(format!("the tree of the log {origin} cannot be read")))?;
-    Ok(Log { number, origin, tree, misses_events })
+    Ok(Log { number, origin, tree, misses_events, added: 0 })
 }
 
 /// Begins another log, without records.
@@ -53,13 +55,14 @@ pub async fn begin(connection: &mut Connection) -> Result<Log, sqlx::Error> {
     let statement = "INSERT INTO audit_logs (number, origin, size, frontier) \
                      SELECT max(number) + 1, $1, 0, $2 FROM audit_logs RETURNING number";
     let number = sqlx::query_scalar(statement).bind(&origin).bind(tree.to_bytes()).fetch_one(connection).await?;
-    Ok(Log { number, origin, tree, misses_events: false })
+    Ok(Log { number, origin, tree, misses_events: false, added: 0 })
 }
 
 impl Log {
     /// Adds a leaf, and returns its index. [`save`](Self::save) is to follow.
     pub async fn append(&mut self, connection: &mut Connection, line: &str) -> Result<i64, sqlx::Error> {
         let index = self.tree.size();
+        self.added += line.len();
         let mut stored = Vec::new();
         self.tree.append_and_store(Hash::of_record(line.as_bytes()), |subtree, hash| stored.push((subtree, hash)));
         for (subtree, hash) in stored {
@@ -71,10 +74,11 @@ impl Log {
     }
 
     /// Stores what the tree is now.
-    pub async fn save(&self, connection: &mut Connection) -> Result<(), sqlx::Error> {
-        sqlx::query("UPDATE audit_logs SET size = $1, frontier = $2 WHERE number = $3")
+    pub async fn save(&mut self, connection: &mut Connection) -> Result<(), sqlx::Error> {
+        sqlx::query("UPDATE audit_logs SET size = $1, frontier = $2, bytes = bytes + $3 WHERE number = $4")
             .bind(i64::try_from(self.tree.size()).unwrap_or(i64::MAX))
             .bind(self.tree.to_bytes())
+            .bind(i64::try_from(std::mem::take(&mut self.added)).unwrap_or(i64::MAX))
             .bind(self.number)
             .execute(connection)
             .await
@@ -119,6 +123,25 @@ pub async fn remove_before(connection: &mut Connection, log: i64, index: u64) ->
         let (Some(first), Some(end)) = (place(log, Subtree { level: 0, index: 0 }), place(log, end)) else { continue };
         let query = sqlx::query("DELETE FROM audit_hashes WHERE place >= $1 AND place < $2").bind(first).bind(end);
         query.execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// How many bytes the lines of all logs have together.
+pub async fn bytes(connection: &mut Connection) -> Result<i64, sqlx::Error> {
+    let statement = "SELECT CAST(coalesce(sum(bytes), 0) AS BIGINT) FROM audit_logs";
+    sqlx::query_scalar(statement).fetch_one(connection).await
+}
+
+/// Takes the lines of the events with a lower number than that from the bytes of their logs.
+pub async fn subtract_before(connection: &mut Connection, end: i64) -> Result<(), sqlx::Error> {
+    let statement = "SELECT log, CAST(coalesce(sum(octet_length(record)), 0) AS BIGINT) FROM events \
+                     WHERE id < $1 AND log IS NOT NULL GROUP BY log";
+    let removed: Vec<(i64, i64)> = sqlx::query_as(statement).bind(end).fetch_all(&mut *connection).await?;
+    for (log, bytes) in removed {
+        let statement =
+            "UPDATE audit_logs SET bytes = CASE WHEN bytes > $1 THEN bytes - $1 ELSE 0 END WHERE number = $2";
+        sqlx::query(statement).bind(bytes).bind(log).execute(&mut *connection).await?;
     }
     Ok(())
 }

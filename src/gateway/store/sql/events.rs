@@ -13,8 +13,14 @@ const IMPORTED: &str = "audit.imported";
 /// The same of one that tells which events were removed, and what the tree was where the rest begins.
 const REMOVED: &str = "audit.removed";
 
-/// Records an event of the gateway with that name, in the tree too. Returns its number.
+/// Records an event of the gateway with that name, in the tree too. Returns its number. One that is stored already is not stored again.
 pub async fn record(connection: &mut Connection, event: &Event, replica: &str) -> Result<i64, sqlx::Error> {
+    if let Some(sequence) = &event.sequence {
+        let stored = sqlx::query_scalar("SELECT id FROM events WHERE sequence = $1").bind(sequence);
+        if let Some(id) = stored.fetch_optional(&mut *connection).await? {
+            return Ok(id);
+        }
+    }
     let mut log = audit_log::current(connection).await?;
     while log.misses_events {
         take_in(connection, &mut log, event.at, replica).await?;
@@ -101,11 +107,12 @@ pub async fn remove_before(
     while log.misses_events {
         take_in(connection, &mut log, now, replica).await?;
     }
+    log.save(connection).await?;
+    audit_log::subtract_before(connection, end).await?;
     let removed = sqlx::query("DELETE FROM events WHERE id < $1").bind(end).execute(&mut *connection).await?;
     event_times::remove_before(connection, end).await?;
     let count = removed.rows_affected();
     if count == 0 {
-        log.save(connection).await?;
         return Ok(0);
     }
     let first: Option<(i64, i64)> = sqlx::query_as("SELECT log, log_index FROM events ORDER BY log, log_index LIMIT 1")
@@ -140,8 +147,8 @@ async fn insert(connection: &mut Connection, event: &Event, replica: &str, log: 
     let index = log.append(connection, &line).await?;
     let query = sqlx::query_scalar(
         "INSERT INTO events (at, actor, action, subject, detail, address, account_id, account, count, last_at, code, \
-         request, record, log, log_index, uptime) \
-         VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, (SELECT seconds FROM uptime)) \
+         request, record, log, log_index, sequence, uptime) \
+         VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, (SELECT seconds FROM uptime)) \
          RETURNING id",
     );
     query
@@ -159,6 +166,7 @@ async fn insert(connection: &mut Connection, event: &Event, replica: &str, log: 
         .bind(line)
         .bind(log.number)
         .bind(index)
+        .bind(&event.sequence)
         .fetch_one(connection)
         .await
 }

@@ -46,12 +46,10 @@ pub async fn sweep(
         deleted.extend(forget_removed_keys(connection, now, uptime, kept).await?);
     }
     let invitations = super::invitations::sweep(connection, now, uptime, retention.keys).await?;
-    let events = match retention.events {
-        Some(kept) => delete_events(connection, now, uptime, kept, replica).await?,
-        None => 0,
-    };
+    let RemovedEvents { count: events, has_more: has_more_events } =
+        delete_events(connection, now, uptime, retention, replica).await?;
     let ids = |list: Vec<String>| list.iter().filter_map(|id| id.parse::<KeyId>().ok()).collect();
-    Ok(Swept { expired: ids(expired), revived: ids(revived), deleted, invitations, events })
+    Ok(Swept { expired: ids(expired), revived: ids(revived), deleted, invitations, events, has_more_events })
 }
 
 /// A time that is still to come was taken from a wrong clock: then the time that the gateway has run decides alone.
@@ -104,15 +102,54 @@ async fn forget_removed_keys(
     Ok(hashes)
 }
 
-/// Of the oldest events, those before the first that is to be kept: what remains is a log that goes on from there, and an event says from
-/// where. That itself is an event, so it happens once in a day, unless there is much to remove.
+/// Events that were deleted.
+#[derive(Default)]
+struct RemovedEvents {
+    count: u64,
+    /// Whether there are more to delete at once.
+    has_more: bool,
+}
+
+/// The events with a lower number than `before` are to be deleted.
+#[derive(Clone, Copy)]
+struct End {
+    before: i64,
+    /// Perhaps later ones, too.
+    has_more: bool,
+}
+
+/// Deletes some of the oldest events: what remains is a log that goes on from there, and an event says from where. That itself is an event, so
+/// it does not happen for each one.
 async fn delete_events(
     connection: &mut Connection,
     now: i64,
     uptime: i64,
-    kept: i64,
+    retention: Retention,
     replica: &str,
-) -> Result<u64, Error> {
+) -> Result<RemovedEvents, Error> {
+    let old = match retention.events {
+        Some(kept) => end_of_old(connection, now, uptime, kept, retention.goes_on).await?,
+        None => None,
+    };
+    let surplus = match retention.event_bytes {
+        Some(most) => end_of_surplus(connection, most, retention.goes_on).await?,
+        None => None,
+    };
+    let Some(before) = old.into_iter().chain(surplus).map(|end| end.before).max() else {
+        return Ok(RemovedEvents::default());
+    };
+    let count = super::events::remove_before(connection, before, uptime, now, replica).await?;
+    Ok(RemovedEvents { count, has_more: count > 0 && old.into_iter().chain(surplus).any(|end| end.has_more) })
+}
+
+/// Of the oldest events, those before the first that is to be kept: once in a day, unless there is much to remove.
+async fn end_of_old(
+    connection: &mut Connection,
+    now: i64,
+    uptime: i64,
+    kept: i64,
+    goes_on: bool,
+) -> Result<Option<End>, Error> {
     let (removed_before, is_whole_page, first_kept, last): (bool, bool, Option<i64>, Option<i64>) = sqlx::query_as(
         "SELECT EXISTS (SELECT 1 FROM audit_logs WHERE removed_uptime > $2 - $6), count(*) = $1, \
          min(CASE WHEN uptime <= $2 - $5 AND (last <= $3 OR last > $4) THEN NULL ELSE id END), max(id) FROM \
@@ -124,11 +161,29 @@ async fn delete_events(
     .bind(now)
     .bind(kept)
     .bind(DAY)
-    .fetch_one(&mut *connection)
+    .fetch_one(connection)
     .await?;
-    let is_much = is_whole_page && first_kept.is_none();
-    let Some(end) = first_kept.or(last.map(|last| last + 1)).filter(|_| is_much || !removed_before) else {
-        return Ok(0);
-    };
-    super::events::remove_before(connection, end, uptime, now, replica).await
+    let has_more = is_whole_page && first_kept.is_none();
+    let before = first_kept.or(last.map(|last| last + 1));
+    Ok(before.filter(|_| has_more || goes_on || !removed_before).map(|before| End { before, has_more }))
+}
+
+/// Of a log that is too large, the oldest events, until it is a tenth smaller than it may be: it grows again at once.
+async fn end_of_surplus(connection: &mut Connection, most: i64, goes_on: bool) -> Result<Option<End>, Error> {
+    let (bytes, rest) = (super::audit_log::bytes(connection).await?, most - most / 10);
+    if bytes <= if goes_on { rest } else { most } {
+        return Ok(None);
+    }
+    let oldest = "SELECT id, CAST(coalesce(octet_length(record), 0) AS BIGINT) FROM events ORDER BY id LIMIT $1";
+    let oldest: Vec<(i64, i64)> = sqlx::query_as(oldest).bind(MOST).fetch_all(connection).await?;
+    let mut surplus = bytes - rest;
+    let mut end = None;
+    for (id, bytes) in oldest {
+        if surplus <= 0 {
+            break;
+        }
+        surplus -= bytes;
+        end = Some(id + 1);
+    }
+    Ok(end.map(|before| End { before, has_more: surplus > 0 }))
 }
