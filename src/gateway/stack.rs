@@ -49,6 +49,7 @@ use super::signin_link_filter::Report;
 use super::target::Target;
 use crate::http::server::MAX_HEADERS;
 use crate::http::{AuthenticatedFlag, Http1Client, MinDataRateBody, ResetOnClose};
+use crate::keyspec::hide_keys;
 
 /// The header by which the gateway names itself, in every answer.
 const NAME: HeaderName = HeaderName::from_static("x-ollama-auth-gateway");
@@ -138,7 +139,7 @@ impl Worker {
         };
         // For the log alone.
         let asked = tracing::enabled!(tracing::Level::DEBUG)
-            .then(|| (parts.method.clone(), parts.uri.path().to_owned()))
+            .then(|| (parts.method.clone(), hide_keys(parts.uri.path()).into_owned()))
             .unwrap_or_default();
         let page_access = PageAccess::of(&parts, &current);
         // One after the other: of a thousand answers that are waited for, none holds what its request came with any more. This future lasts as
@@ -159,7 +160,7 @@ impl Worker {
                 Err(rejection) => Err(rejection),
             };
         let mut response = answered.unwrap_or_else(|rejection| {
-            tracing::debug!(%address, request = %origin.request, status = rejection.status(), reason = rejection.message(), "refused");
+            tracing::debug!(%address, request = %origin.request, status = rejection.status(), reason = &*hide_keys(rejection.message()), "refused");
             rejection.into_response()
         });
         let (method, path) = asked;

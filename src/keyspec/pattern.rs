@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 use super::pattern_matcher::PatternMatcher;
+use super::redaction::{hide_keys, holds_key};
 use crate::address::{ModelName, ModelSource};
 
 const REGISTRY: &str = "registry.ollama.ai";
@@ -125,6 +126,10 @@ impl FromStr for ModelPattern {
     type Err = PatternError;
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
+        // A pattern is stored in lower case, so what is left of a key would not be found any more.
+        if holds_key(text) {
+            return Err(PatternError(hide_keys(text).into_owned()));
+        }
         let problem = || PatternError(text.to_owned());
         let pattern = text.trim().to_ascii_lowercase();
         if pattern == "*" || pattern == "**" {

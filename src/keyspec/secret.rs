@@ -15,6 +15,8 @@ use super::{BASE62, random_digits};
 const PREFIX: &str = "olauth_";
 const RANDOM: usize = 32;
 const CHECK: usize = 6;
+/// Letters and digits after the prefix.
+pub(super) const DIGITS: usize = RANDOM + CHECK;
 
 /// An API key of a gateway. It cannot be printed and is wiped when dropped.
 pub struct ApiKey(SecretString);
@@ -58,7 +60,7 @@ impl ApiKey {
     /// [`ApiKeyError`].
     pub fn parse(text: &str) -> Result<Self, ApiKeyError> {
         let rest = text.strip_prefix(PREFIX).ok_or(ApiKeyError::Prefix)?;
-        if rest.len() != RANDOM + CHECK || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        if rest.len() != DIGITS || !rest.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(ApiKeyError::Form);
         }
         let (before, check) = text.split_at(PREFIX.len() + RANDOM);

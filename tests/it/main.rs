@@ -37,6 +37,8 @@ mod gateway_audit_keys;
 #[cfg(feature = "gateway")]
 mod gateway_audit_pages;
 #[cfg(feature = "gateway")]
+mod gateway_audit_privacy;
+#[cfg(feature = "gateway")]
 mod gateway_audit_retries;
 #[cfg(feature = "gateway")]
 mod gateway_audit_sinks;

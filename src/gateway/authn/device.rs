@@ -20,6 +20,7 @@ use crate::gateway::routes::Changes;
 use crate::gateway::store::{Actor, Device, Event, Shared, Use};
 use crate::gateway::target::Target;
 use crate::identity::{BodyDigest, Challenge, ConnectUrl, PublicKey};
+use crate::keyspec::hide_keys;
 
 /// How far the clocks of gateways on one database may differ, in seconds.
 const CLOCK_DIFFERENCE: u64 = 60;
@@ -256,7 +257,7 @@ impl Authenticator {
     fn report_replay(&self, known: &Known<Device>, target: &Target<'_>, origin: Origin, first: IpAddr, now: i64) {
         let device = known.credential.key.fingerprint();
         if self.log_throttle.allow(&device, now) {
-            let (from, path) = (origin.address, target.path);
+            let (from, path) = (origin.address, &*hide_keys(target.path));
             tracing::warn!(device, %from, first_from = %first, path, "signature replayed from another address");
         }
         let event = Event::new(now, Actor::Gateway, "signature.replayed", device)

@@ -50,6 +50,7 @@ impl Directory {
             self.0.budget.take(account).map_err(DirectoryError::TooMany)?;
         }
         let inner = self.0.clone();
+        let (change, event) = inner.redacted(change, event);
         let made = self.0.runtime.spawn(async move {
             let _one_at_a_time = inner.writing.lock().await;
             let made = inner.make(&change, &event, &still).await;
@@ -71,6 +72,7 @@ impl Directory {
     /// [`StoreError`].
     pub async fn record(&self, event: Event) -> Result<i64, StoreError> {
         let inner = self.0.clone();
+        let event = inner.redacted_event(event);
         let recorded = self.0.runtime.spawn(async move {
             let _one_at_a_time = inner.writing.lock().await;
             let transaction = inner.begin().await?;
@@ -94,6 +96,7 @@ impl Directory {
     /// [`StoreError`].
     pub async fn begin_log(&self, event: Event) -> Result<String, StoreError> {
         let inner = self.0.clone();
+        let event = inner.redacted_event(event);
         let begun = self.0.runtime.spawn(async move {
             let _one_at_a_time = inner.writing.lock().await;
             inner.store.begin_log(&event, inner.replica()).await

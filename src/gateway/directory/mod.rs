@@ -15,6 +15,7 @@ mod idle;
 mod invitations;
 mod losses;
 mod memory;
+mod redaction;
 mod service_accounts;
 mod sharing;
 #[cfg(test)]

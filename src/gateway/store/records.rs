@@ -10,7 +10,7 @@ use super::{Identity, IdentityId, Invitation, InvitationId, Maintenance, Role, S
 use crate::gateway::password::PasswordHash;
 use crate::gateway::policy_name::PolicyName;
 use crate::identity::PublicKey;
-use crate::keyspec::{AddressRules, KeyHash, KeyId, RequestLimits, Rights};
+use crate::keyspec::{AddressRules, KeyHash, KeyId, RequestLimits, Rights, holds_key};
 
 /// An account. Its password is only in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,10 +58,11 @@ impl User {
         text.len() <= 254 && !text.chars().any(char::is_control)
     }
 
-    /// Whether an account may have that name: 1 to 64 of lower-case ASCII letters, digits, `.`, `_`, `-`.
+    /// Whether an account may have that name: 1 to 64 of lower-case ASCII letters, digits, `.`, `_`, `-`. It does not look like an API key,
+    /// which would be replaced in events.
     pub fn is_name(text: &str) -> bool {
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
-        (1..=64).contains(&text.len()) && text.bytes().all(fits)
+        (1..=64).contains(&text.len()) && text.bytes().all(fits) && !holds_key(text)
     }
 }
 

@@ -133,6 +133,24 @@ impl Event {
         self
     }
 
+    /// Lets every text in it that somebody else may have chosen be replaced.
+    pub fn replace_texts(&mut self, replace: &mut impl FnMut(&mut String)) {
+        replace(&mut self.subject);
+        match &mut self.actor {
+            Actor::User { name, .. } => replace(name),
+            Actor::Workload { subject, run, .. } => {
+                replace(subject);
+                run.iter_mut().for_each(&mut *replace);
+            }
+            Actor::Device { .. } | Actor::Key { .. } | Actor::Gateway | Actor::Admin | Actor::Other => {}
+        }
+        self.account.iter_mut().for_each(|account| replace(&mut account.name));
+        self.details.0.values_mut().for_each(|value| replace_in(value, replace));
+        if let Some(also) = &mut self.also {
+            also.replace_texts(replace);
+        }
+    }
+
     /// From where.
     pub fn address(&self) -> Option<String> {
         self.origin.map(|origin| origin.address.to_string())
@@ -165,6 +183,15 @@ impl fmt::Display for Details {
             show(value, f)?;
         }
         Ok(())
+    }
+}
+
+fn replace_in(value: &mut Value, replace: &mut impl FnMut(&mut String)) {
+    match value {
+        Value::String(text) => replace(text),
+        Value::Array(items) => items.iter_mut().for_each(|item| replace_in(item, replace)),
+        Value::Object(members) => members.values_mut().for_each(|member| replace_in(member, replace)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
