@@ -1277,7 +1277,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             break
         }
         'ollama-auth;gateway;user;add' {
-            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'viewer (sees models), auditor (also reads the event log), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml')
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml')
             [CompletionResult]::new('--email', '--email', [CompletionResultType]::ParameterName, 'The e-mail address')
             [CompletionResult]::new('--database', '--database', [CompletionResultType]::ParameterName, 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
@@ -1303,7 +1303,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             break
         }
         'ollama-auth;gateway;user;invite' {
-            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'viewer (sees models), auditor (also reads the event log), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml')
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml')
             [CompletionResult]::new('--email', '--email', [CompletionResultType]::ParameterName, 'The e-mail address, which the person can change')
             [CompletionResult]::new('--expires', '--expires', [CompletionResultType]::ParameterName, 'How long the link works: 12h or 7d, at most 30d')
             [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why, for the event log')
@@ -2335,6 +2335,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--passphrase-file', '--passphrase-file', [CompletionResultType]::ParameterName, 'Read the encrypted file''s passphrase from a file')
             [CompletionResult]::new('--ca-cert', '--ca-cert', [CompletionResultType]::ParameterName, 'Also trust the authorities in this PEM file')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour')
+            [CompletionResult]::new('--follow', '--follow', [CompletionResultType]::ParameterName, 'Print new events as they happen, the oldest first, until Ctrl-C')
             [CompletionResult]::new('--allow-insecure-http', '--allow-insecure-http', [CompletionResultType]::ParameterName, 'Send credentials over plain http to other machines')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Write results and errors as JSON')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show warnings and errors only')
@@ -2382,6 +2383,16 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             break
         }
         'ollama-auth;gateway;audit;export' {
+            [CompletionResult]::new('--user', '--user', [CompletionResultType]::ParameterName, 'Only events that concern this account: its name or id')
+            [CompletionResult]::new('--actor', '--actor', [CompletionResultType]::ParameterName, 'Only events of this actor, as the list shows it: user:ada, key:key_…, admin or gateway')
+            [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'Only events about or by the API key with this id')
+            [CompletionResult]::new('--action', '--action', [CompletionResultType]::ParameterName, 'Only this action, such as key.created, or a group, such as key')
+            [CompletionResult]::new('--subject', '--subject', [CompletionResultType]::ParameterName, 'Only events about or by this key id, fingerprint or user name')
+            [CompletionResult]::new('--address', '--address', [CompletionResultType]::ParameterName, 'Only events from this address')
+            [CompletionResult]::new('--code', '--code', [CompletionResultType]::ParameterName, 'Only refusals for this reason, such as expired_key or scope')
+            [CompletionResult]::new('--request', '--request', [CompletionResultType]::ParameterName, 'Only events of the request with this id')
+            [CompletionResult]::new('--since', '--since', [CompletionResultType]::ParameterName, 'Only events at or after this time: 2h, 7d, 2026-11-29 or 2026-11-29T08:00:00Z')
+            [CompletionResult]::new('--until', '--until', [CompletionResultType]::ParameterName, 'Only events at or before this time')
             [CompletionResult]::new('--database', '--database', [CompletionResultType]::ParameterName, 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Use this host [default: `status` tells which]')

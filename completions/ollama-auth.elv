@@ -1226,7 +1226,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand addresses 'Set from which addresses an account is accepted'
         }
         &'ollama-auth;gateway;user;add'= {
-            cand --role 'viewer (sees models), auditor (also reads the event log), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml'
+            cand --role 'viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml'
             cand --email 'The e-mail address'
             cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
@@ -1251,7 +1251,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --version 'Show the version'
         }
         &'ollama-auth;gateway;user;invite'= {
-            cand --role 'viewer (sees models), auditor (also reads the event log), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml'
+            cand --role 'viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml'
             cand --email 'The e-mail address, which the person can change'
             cand --expires 'How long the link works: 12h or 7d, at most 30d'
             cand --reason 'Why, for the event log'
@@ -2243,6 +2243,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --passphrase-file 'Read the encrypted file''s passphrase from a file'
             cand --ca-cert 'Also trust the authorities in this PEM file'
             cand --color 'When to use colour'
+            cand --follow 'Print new events as they happen, the oldest first, until Ctrl-C'
             cand --allow-insecure-http 'Send credentials over plain http to other machines'
             cand --json 'Write results and errors as JSON'
             cand -q 'Show warnings and errors only'
@@ -2288,6 +2289,16 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --version 'Show the version'
         }
         &'ollama-auth;gateway;audit;export'= {
+            cand --user 'Only events that concern this account: its name or id'
+            cand --actor 'Only events of this actor, as the list shows it: user:ada, key:key_…, admin or gateway'
+            cand --key 'Only events about or by the API key with this id'
+            cand --action 'Only this action, such as key.created, or a group, such as key'
+            cand --subject 'Only events about or by this key id, fingerprint or user name'
+            cand --address 'Only events from this address'
+            cand --code 'Only refusals for this reason, such as expired_key or scope'
+            cand --request 'Only events of the request with this id'
+            cand --since 'Only events at or after this time: 2h, 7d, 2026-11-29 or 2026-11-29T08:00:00Z'
+            cand --until 'Only events at or before this time'
             cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'

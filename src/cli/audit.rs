@@ -28,7 +28,10 @@ ollama-auth gateway audit --limit 10 --json
 ollama-auth gateway audit --user ada --action key --since 1d
 
 # Show what commands on the gateway's machine have changed
-ollama-auth gateway audit --actor admin")]
+ollama-auth gateway audit --actor admin
+
+# Watch what happens to API keys
+ollama-auth gateway audit --follow --action key")]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct AuditArgs {
     /// What to do with the log instead of showing it
@@ -40,6 +43,20 @@ pub struct AuditArgs {
     /// Only events before the one with this number, to continue an earlier list
     #[arg(long, value_name = "ID")]
     pub before: Option<i64>,
+    /// Print new events as they happen, the oldest first, until Ctrl-C
+    #[arg(long, conflicts_with = "before")]
+    pub follow: bool,
+    /// Which events
+    #[command(flatten)]
+    pub filters: EventFilterArgs,
+    /// Which database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// Which events of the log are wanted.
+#[derive(Debug, Clone, Default, Args)]
+pub struct EventFilterArgs {
     /// Only events that concern this account: its name or id
     #[arg(long, value_name = "NAME", help_heading = "Filters")]
     pub user: Option<String>,
@@ -70,9 +87,6 @@ pub struct AuditArgs {
     /// Only events at or before this time
     #[arg(long, value_name = "TIME", help_heading = "Filters")]
     pub until: Option<TimeArg>,
-    /// Which database
-    #[command(flatten)]
-    pub database: DatabaseArgs,
 }
 
 /// `gateway audit …`.
@@ -98,13 +112,14 @@ ollama-auth gateway audit verify events.jsonl --checkpoints checkpoints.txt")]
     Verify(AuditVerifyArgs),
     /// Export the event log as JSON lines
     ///
-    /// Writes each event as it is stored, one line each, the oldest first. An auditor can verify the file without the database.
+    /// Writes each event as it is stored, one line each, the oldest first. An auditor can verify the file without the database, unless it
+    /// was exported with filters.
     #[command(after_help = "\
 # Export the whole log
 ollama-auth gateway audit export events.jsonl
 
-# Pass it on
-ollama-auth gateway audit export | jq -r .action")]
+# Export what concerns an account
+ollama-auth gateway audit export --user ada | jq -r .action")]
     Export(AuditExportArgs),
     /// Print the verifier key of the checkpoints
     ///
@@ -231,6 +246,9 @@ pub struct AuditExportArgs {
     /// The file to create; without it, standard output
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// Which events
+    #[command(flatten)]
+    pub filters: EventFilterArgs,
     /// Which database
     #[command(flatten)]
     pub database: DatabaseArgs,

@@ -38,7 +38,7 @@ pub use administration::{GatewayDeviceCommand, GatewayKeyCommand, UserCommand};
 #[cfg(feature = "gateway")]
 pub use audit::{
     AuditArgs, AuditCheckpointArgs, AuditCommand, AuditExportArgs, AuditKeyArgs, AuditNewLogArgs, AuditProveArgs,
-    AuditRotateKeyArgs, AuditVerifyArgs,
+    AuditRotateKeyArgs, AuditVerifyArgs, EventFilterArgs,
 };
 #[cfg(feature = "gateway")]
 pub use credential::ProxyArgs;

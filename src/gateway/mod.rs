@@ -76,8 +76,8 @@ pub use routes::{Access, Account, find as find_route};
 pub use secret::Secret;
 pub use server::{ServeError, Server};
 pub use store::{
-    Change, CopiedTable, DatabaseLocation, Device, Event, EventFilter, EventPage, InvitationId, InvitationState,
-    PostgresAddress, RecordedEvent, Role, RoleError, SqliteStore, Store, StoreError, User,
+    AuditReader, Change, CopiedTable, DatabaseLocation, Device, Event, EventFilter, EventPage, InvitationId,
+    InvitationState, LinePage, PostgresAddress, RecordedEvent, Role, RoleError, SqliteStore, Store, StoreError, User,
 };
 pub use target::Target;
 pub use token_explanation::{TokenExplanation, explain_token};

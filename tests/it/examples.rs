@@ -108,7 +108,7 @@ const RUN: &[(&str, &[i32])] = &[
     ("ollama-auth gateway audit checkpoint >>checkpoints.txt", &[0]),
     ("ollama-auth gateway audit verify --checkpoints checkpoints.txt", &[0]),
     ("ollama-auth gateway audit export events.jsonl", &[0]),
-    ("ollama-auth gateway audit export | jq -r .action", &[0]),
+    ("ollama-auth gateway audit export --user ada | jq -r .action", &[0]),
     ("ollama-auth gateway audit verify events.jsonl --checkpoints checkpoints.txt", &[0]),
     ("ollama-auth gateway audit prove --from 1 >consistency.proof", &[0]),
     ("ollama-auth gateway audit rotate-key", &[0]),
@@ -150,6 +150,7 @@ const SECRET: &str = "needs a secret of its own; the tests of the command run it
 
 /// The others, and why they are not run here.
 const NOT_RUN: &[(&str, &str)] = &[
+    ("ollama-auth gateway audit --follow --action key", "goes on until it is interrupted"),
     ("ollama-auth quickstart", "opens a browser; tests/it/quickstart.rs runs it"),
     ("ollama-auth quickstart --yes \"Why is the sea salty?\"", "tests/it/quickstart.rs runs it"),
     ("ollama-auth run gpt-oss:120b-cloud \"Why is the sky blue?\"", "needs ollama.com"),

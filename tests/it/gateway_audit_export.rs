@@ -121,3 +121,49 @@ fn a_database_can_be_named_in_place_of_an_export() {
     let none = gateway.sandbox().path("none.db");
     verify(&gateway, &none, &kept).expect_code(3);
 }
+
+#[test]
+fn an_export_with_filters_has_what_they_admit() {
+    let (gateway, kept) = given();
+    let lines = |args: &[&str]| {
+        let text = audit(&gateway, &[&["export"], args].concat()).expect_code(0).stdout().to_owned();
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["subject"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&["--user", "person-3"]), ["person-3"]);
+    assert_eq!(lines(&["--action", "user", "--until", "2020-01-01"]), [""; 0]);
+    assert_eq!(lines(&["--action", "user.created"]).len(), 6);
+    // It is no proof of anything.
+    let file = gateway.sandbox().path("some.jsonl");
+    audit(&gateway, &["export", file.to_str().unwrap(), "--user", "person-3"]).expect_code(0);
+    verify(&gateway, &file, &kept).expect_code(8);
+}
+
+#[test]
+fn new_events_are_printed_as_they_happen() {
+    let (gateway, _) = given();
+    let database = gateway.database();
+    for is_json in [true, false] {
+        let mut args = vec!["gateway", "audit", "--follow", "--limit", "2", "--action", "user.created", "--database"];
+        args.push(database.to_str().unwrap());
+        if is_json {
+            args.push("--json");
+        }
+        let child = gateway.sandbox().command(args.clone()).spawn();
+        child.wait_stdout(|text| text.lines().count() == 2);
+        let names = [format!("eve-{is_json}"), format!("mallory-{is_json}")];
+        for name in &names {
+            gateway.add_user(name, "member");
+            gateway.admin(&["user", "role", name, "viewer"]).expect_code(0);
+        }
+        let text = child.wait_stdout(|text| text.lines().count() == 4);
+        for (line, name) in text.lines().skip(2).zip(&names) {
+            if is_json {
+                assert_eq!(serde_json::from_str::<Value>(line).unwrap()["subject"], name.as_str());
+            } else {
+                assert!(line.contains(&format!("user.created  {name}  by admin")), "{line}");
+            }
+        }
+        child.signal(rustix::process::Signal::INT);
+        child.finish();
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Answer;
+use super::{Answer, EventFilter, LinePage};
 use crate::transparency_log::{Frontier, Hash};
 
 /// A log: an RFC 6962 tree of records.
@@ -96,6 +96,12 @@ pub trait AuditReader: Send {
     /// # Errors
     /// [`StoreError::Read`](super::StoreError::Read).
     fn rows(&mut self, log: i64, from: i64, limit: i64) -> Answer<'_, Vec<AuditRow>>;
+
+    /// The stored lines of the first events that are wanted, as [`Store::event_lines`](super::Store::event_lines).
+    ///
+    /// # Errors
+    /// [`StoreError::Read`](super::StoreError::Read).
+    fn lines<'a>(&'a mut self, limit: u32, filter: &'a EventFilter) -> Answer<'a, LinePage>;
 
     /// The stored hashes of subtrees of a level, by their index.
     ///

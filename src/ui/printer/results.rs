@@ -43,6 +43,17 @@ impl Printer {
         self.to_stdout(text)
     }
 
+    /// A result that is one of many, as JSON on one line of stdout.
+    ///
+    /// # Errors
+    /// As [`Printer::json`].
+    #[cfg(feature = "gateway")]
+    pub fn json_line(&self, value: &impl Serialize) -> io::Result<()> {
+        let text = serde_json::to_string(value)?;
+        let text = if self.0.terminal.stdout { escape_json(text) } else { text };
+        self.to_stdout(text + "\n")
+    }
+
     /// A secret that can be shown this once: a line on stdout. Unlike [`Printer::data`] it fails when the reader is gone.
     ///
     /// # Errors

@@ -3,15 +3,17 @@
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write as _};
 
+use super::show::filter;
 use crate::app::App;
 use crate::cli::AuditExportArgs;
 use crate::commands::gateway::{admin, database};
 use crate::disk::NewFile;
 use crate::exit::{Exit, Problem};
-use crate::gateway::DatabaseLocation;
+use crate::gateway::{AuditReader, DatabaseLocation, EventFilter, LinePage};
 
 /// Records that are read at a time.
 const PAGE: i64 = 2000;
+const PAGE_OF_LINES: u32 = 2000;
 
 /// Writes them, the oldest first.
 ///
@@ -25,6 +27,10 @@ pub async fn run(app: &App, args: &AuditExportArgs) -> anyhow::Result<Exit> {
     let mut reader = location.audit().await?;
     let outside = reader.counts().await?.outside;
     let mut target = args.file.as_deref().map(Target::create).transpose()?;
+    let filter = filter(&args.filters, (app.now)());
+    if filter != EventFilter::default() {
+        return some(app, &mut *reader, filter, target).await;
+    }
     let mut count = 0_u64;
     for log in reader.logs().await? {
         let mut rows = reader.rows(log.number, 0, PAGE).await?;
@@ -40,23 +46,53 @@ pub async fn run(app: &App, args: &AuditExportArgs) -> anyhow::Result<Exit> {
                 page.push('\n');
             }
             count += rows.len() as u64;
-            match &mut target {
-                Some(target) => target.write(&page)?,
-                None => app.printer.data(page.trim_end_matches('\n'))?,
-            }
+            write(app, target.as_mut(), &page)?;
             rows = reader.rows(log.number, next, PAGE).await?;
         }
     }
-    if let Some(target) = target {
-        let shown = target.finish()?;
-        app.printer.success(&format!("Exported {count} events to {shown}"));
-    }
+    finish(app, target, count)?;
     if outside > 0 {
         app.printer.note(&format!(
             "{outside} events of an earlier version are not exported: they are in no log until the next event."
         ));
     }
     Ok(Exit::Done)
+}
+
+/// Writes those that the filter admits.
+async fn some(
+    app: &App,
+    reader: &mut dyn AuditReader,
+    filter: EventFilter,
+    mut target: Option<Target>,
+) -> anyhow::Result<Exit> {
+    let (mut count, mut after) = (0, Some(0));
+    while after.is_some() {
+        let LinePage { lines, next } = reader.lines(PAGE_OF_LINES, &EventFilter { after, ..filter.clone() }).await?;
+        count += lines.len() as u64;
+        let page: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+        write(app, target.as_mut(), &page)?;
+        after = next;
+    }
+    finish(app, target, count)?;
+    Ok(Exit::Done)
+}
+
+fn write(app: &App, target: Option<&mut Target>, page: &str) -> anyhow::Result<()> {
+    match target {
+        Some(target) => target.write(page)?,
+        None if page.is_empty() => {}
+        None => app.printer.data(page.trim_end_matches('\n'))?,
+    }
+    Ok(())
+}
+
+fn finish(app: &App, target: Option<Target>, count: u64) -> anyhow::Result<()> {
+    if let Some(target) = target {
+        let shown = target.finish()?;
+        app.printer.success(&format!("Exported {count} events to {shown}"));
+    }
+    Ok(())
 }
 
 /// A file that gets its name once it is whole.

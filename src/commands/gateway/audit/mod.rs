@@ -1,6 +1,7 @@
 //! `gateway audit`: shows the event log, verifies it, and proves what is in it.
 
 mod export;
+mod follow;
 mod keys;
 mod new_log;
 mod prove;
@@ -20,6 +21,7 @@ pub use keys::{make_checkpoint, signer};
 /// What cannot be read.
 pub async fn run(app: &App, args: AuditArgs) -> anyhow::Result<Exit> {
     match args.command {
+        None if args.follow => follow::run(app, &args).await,
         None => show::run(app, args).await,
         Some(AuditCommand::Export(args)) => export::run(app, &args).await,
         Some(AuditCommand::Verify(args)) => verify::run(app, &args).await,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::app::App;
-use crate::cli::AuditArgs;
+use crate::cli::{AuditArgs, EventFilterArgs};
 use crate::commands::gateway::admin;
 use crate::exit::Exit;
 use crate::gateway::{AdminReply, AdminRequest, EventFilter, EventPage, RecordedEvent};
@@ -18,21 +18,7 @@ const LARGEST_PAGE: usize = 10_000;
 /// Everything of [`admin::request`].
 pub async fn run(app: &App, args: AuditArgs) -> anyhow::Result<Exit> {
     let now = (app.now)();
-    let filter = EventFilter {
-        before: args.before,
-        after: None,
-        account: args.user.clone(),
-        action: args.action.clone(),
-        subject: args.subject.clone(),
-        actor: args.actor.clone(),
-        key: args.key.clone(),
-        address: args.address.map(|address| address.to_canonical().to_string()),
-        code: args.code.clone(),
-        request: args.request.clone(),
-        since: args.since.map(|time| time.resolve(now)),
-        until: args.until.map(|time| time.resolve(now)),
-        own: None,
-    };
+    let filter = EventFilter { before: args.before, ..filter(&args.filters, now) };
     let (events, next) = read(app, &args, filter.clone()).await?;
     if app.printer.is_json() {
         app.printer.json(&json!({ "events": events, "next": next }))?;
@@ -53,8 +39,26 @@ pub async fn run(app: &App, args: AuditArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// The filter that was asked for.
+pub fn filter(args: &EventFilterArgs, now: i64) -> EventFilter {
+    let EventFilterArgs { user, actor, key, action, subject, address, code, request, since, until } = args.clone();
+    EventFilter {
+        account: user,
+        actor,
+        key,
+        action,
+        subject,
+        address: address.map(|address| address.to_canonical().to_string()),
+        code,
+        request,
+        since: since.map(|time| time.resolve(now)),
+        until: until.map(|time| time.resolve(now)),
+        ..EventFilter::default()
+    }
+}
+
 /// Up to as many events as were asked for; and the number to continue before, if there may be more.
-async fn read(
+pub async fn read(
     app: &App,
     args: &AuditArgs,
     mut filter: EventFilter,
@@ -105,6 +109,6 @@ fn print(app: &App, events: &[RecordedEvent]) -> anyhow::Result<()> {
 }
 
 /// Unix seconds as `2025-01-31T12:00:00Z`.
-fn timestamp(at: i64) -> String {
+pub fn timestamp(at: i64) -> String {
     jiff::Timestamp::from_second(at).map_or_else(|_| at.to_string(), |time| time.to_string())
 }

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::gateway::store::transfer::{Column, Kind, RecordedBy, Selection, Side, Table, Value};
-use crate::gateway::store::{AuditLog, AuditReader, AuditRow, EventCounts, StoredCheckpoint};
+use crate::gateway::store::{AuditLog, AuditReader, AuditRow, EventCounts, EventFilter, LinePage, StoredCheckpoint};
 use crate::transparency_log::Hash;
 
 /// Not that of gateways: those are looked for.
@@ -203,6 +203,13 @@ impl Side for PostgresSide {
 impl AuditReader for PostgresSide {
     fn logs(&mut self) -> Answer<'_, Vec<AuditLog>> {
         Box::pin(asked(&self.place, Doing::Read, sql::audit_log::logs(&mut self.connection)))
+    }
+
+    fn lines<'a>(&'a mut self, limit: u32, filter: &'a EventFilter) -> Answer<'a, LinePage> {
+        let place = self.place.clone();
+        Box::pin(
+            async move { answered(&place, sql::event_pages::lines(&mut self.connection, limit, filter, &place)).await },
+        )
     }
 
     fn rows(&mut self, log: i64, from: i64, limit: i64) -> Answer<'_, Vec<AuditRow>> {

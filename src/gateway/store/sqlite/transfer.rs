@@ -10,7 +10,7 @@ use super::*;
 use crate::gateway::store::transfer::{
     COPIED, Column, CopiedTable, Kind, RecordedBy, Selection, Side, Table, Value, has_defaults,
 };
-use crate::gateway::store::{AuditLog, AuditReader, AuditRow, EventCounts, StoredCheckpoint};
+use crate::gateway::store::{AuditLog, AuditReader, AuditRow, EventCounts, EventFilter, LinePage, StoredCheckpoint};
 use crate::transparency_log::Hash;
 
 /// Fields are dropped in order: the connection before its lock and its folder.
@@ -263,6 +263,10 @@ impl AuditReader for SqliteSide {
         Box::pin(async move {
             sql::audit_log::logs(&mut self.connection).await.map_err(|error| explain(&self.place, &error, Doing::Read))
         })
+    }
+
+    fn lines<'a>(&'a mut self, limit: u32, filter: &'a EventFilter) -> Answer<'a, LinePage> {
+        Box::pin(sql::event_pages::lines(&mut self.connection, limit, filter, &self.place))
     }
 
     fn rows(&mut self, log: i64, from: i64, limit: i64) -> Answer<'_, Vec<AuditRow>> {
