@@ -65,6 +65,8 @@ class Issuer {
     behaviour = {};
     /** What a sign-in returns: see `sign_in` in the harness. */
     signIn = {};
+    /** The ID token of the last sign-in. */
+    lastIdToken = null;
     #codes = new Map();
     #refreshTokens = new Map();
 
@@ -177,6 +179,7 @@ class Issuer {
         const usual = { iss: base, aud: asked.client_id, nonce: asked.nonce, auth_time: now(), at_hash: half };
         const { claims, ...how } = this.signIn.id_token ?? {};
         const idToken = await this.mint({ ...how, claims: patchedKeepingNull(usual, claims) });
+        this.lastIdToken = idToken;
         const usualReply = { access_token: accessToken, token_type: 'Bearer', expires_in: 300, id_token: idToken };
         return { json: patched({ ...usualReply, refresh_token: refreshToken }, this.signIn.token) };
     }
@@ -300,6 +303,7 @@ await start(async (url) => {
         verify: ({ token, audience }) => issuer.verify(token, audience),
         behave: ({ endpoint, how }) => void (issuer.behaviour[endpoint] = how),
         sign_in: ({ how }) => void (issuer.signIn = how),
+        last_id_token: () => issuer.lastIdToken,
         counts: () => issuer.log.counts,
         requests: ({ endpoint }) => issuer.log.requests.filter(({ name }) => name === endpoint),
     };

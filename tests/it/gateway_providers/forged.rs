@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Given;
+use super::{CLIENT, Given, RULES};
 use crate::harness::poll;
 
 /// Each answer is refused, with an event, and makes neither an account nor a session.
@@ -169,4 +169,26 @@ fn endpoints_that_misbehave_sign_nobody_in_and_are_not_followed() {
         given.issuer.behave(endpoint, Value::Null);
     }
     assert_eq!(given.issuer.count("other"), 0, "no redirect is followed");
+}
+
+/// It says who the person is, to the gateway's client and nobody else.
+#[test]
+fn the_id_token_of_a_sign_in_is_no_credential() {
+    let given = Given::start("");
+    let rule = format!(
+        "[[workload]]\nname = \"deploy\"\nissuer = \"{}\"\naudience = \"https://gpu.example.com\"\nclaims = {{ sub = \"1\" }}\n\
+         scopes = [\"models:read\"]\n",
+        given.issuer.issuer()
+    );
+    given.reload("", &(RULES.to_owned() + &rule));
+    given.person(&json!({}));
+    given.browser().signed_in();
+    let get = |token: &str| given.gateway.ask("GET", "/api/tags", &[&format!("Authorization: Bearer {token}")], "");
+    let now = given.clock.now();
+    let good = json!({ "sub": "1", "aud": "https://gpu.example.com", "iat": now, "exp": now + 300 });
+    assert_eq!(get(&given.issuer.token(good)).status, 200);
+    let id_token = given.issuer.last_id_token();
+    assert_eq!(given.issuer.verify(&id_token, CLIENT).unwrap()["sub"], "1", "it is a good one");
+    let refused = get(&id_token);
+    assert_eq!(refused.status, 401, "{}", refused.text());
 }

@@ -104,6 +104,11 @@ impl HostileIssuer {
     pub fn sign_in_returns(&self, how: Value) {
         self.call("sign_in", &json!({ "how": how }));
     }
+
+    /// The ID token of the last sign-in.
+    pub fn last_id_token(&self) -> String {
+        self.call("last_id_token", &json!({})).as_str().expect("somebody has signed in").to_owned()
+    }
 }
 
 impl Deref for HostileIssuer {
