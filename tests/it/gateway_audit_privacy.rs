@@ -28,7 +28,7 @@ fn forms(canary: &str) -> Vec<String> {
 }
 
 #[track_caller]
-fn assert_absent(place: &str, bytes: &[u8], canaries: &[String]) {
+pub fn assert_absent(place: &str, bytes: &[u8], canaries: &[String]) {
     let bytes = bytes.to_ascii_lowercase();
     for canary in canaries {
         for form in forms(canary) {
@@ -198,6 +198,7 @@ fn no_secret_prompt_or_response_is_recorded_anywhere() {
         &[events().stdout, gateway.admin(&["audit", "--limit", "1000"]).stdout].concat(),
         &canaries,
     );
+    assert_absent("an export", &gateway.admin(&["audit", "export"]).expect_code(0).stdout, &canaries);
     assert_absent("the sink", &fs::read(&sink).unwrap(), &canaries);
     for list in [
         &["user", "list"][..],
@@ -211,7 +212,6 @@ fn no_secret_prompt_or_response_is_recorded_anywhere() {
     for page in [
         "/account",
         "/settings/keys",
-        "/settings/devices",
         "/admin/people",
         "/admin/person?name=ada",
         "/admin/roles",
@@ -219,8 +219,12 @@ fn no_secret_prompt_or_response_is_recorded_anywhere() {
         "/admin/invitations",
         "/admin/maintenance",
         "/admin/audit",
+        "/admin/audit/export",
+        "/settings/events",
     ] {
-        assert_absent(page, &gateway.ask("GET", page, &[&session], "").body, &canaries);
+        let answer = gateway.ask("GET", page, &[&session], "");
+        assert_eq!(answer.status, 200, "{page}");
+        assert_absent(page, &answer.body, &canaries);
     }
     for more in ["", "-wal", "-shm"] {
         let path = format!("{}{more}", gateway.database().display());

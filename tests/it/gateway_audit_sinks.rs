@@ -171,7 +171,8 @@ fn a_file_gets_every_event_as_it_is_stored_and_may_be_renamed() {
     let open = format!("/proc/{}/fd", given.gateway.child().pid());
     poll("a removed file that is closed", || {
         let links = fs::read_dir(&open).unwrap().flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
-        (!links.into_iter().any(|link| link.to_string_lossy().contains("events.jsonl"))).then_some(())
+        let is_removed = |link: PathBuf| link.to_string_lossy().ends_with("events.jsonl (deleted)");
+        (!links.into_iter().any(is_removed)).then_some(())
     });
     // A stop and a start: what happened meanwhile, and nothing again.
     assert_eq!(given.gateway.end(Signal::TERM).code(), 0);
@@ -257,7 +258,7 @@ fn a_sink_on_a_full_disk_loses_nothing_and_holds_up_nothing() {
     limit(None);
     given.gateway.child().wait_stderr(|text| text.contains("audit sink works again"));
     let stored = given.stored();
-    wait_for_last(&stored, &rest);
+    wait_for_last(&stored, rest);
     assert_eq!(read(&rest()), stored);
     assert_eq!(again.matches(told).count(), 1, "{again}");
     assert_eq!(given.gateway.end(Signal::TERM).code(), 0);
@@ -438,7 +439,9 @@ fn sighup_changes_the_sinks_and_one_that_fails_is_told_once() {
     assert_eq!(read(&text(&two)), given.stored());
     fs::remove_file(&one).unwrap();
     wait_for_last(&given.stored(), || text(&one));
-    assert_eq!(read(&text(&one)), given.stored()[given.stored().len() - 2..]);
+    // Perhaps some before, too: the file was removed while they were written.
+    let last = read(&text(&one));
+    assert!(given.stored().ends_with(&last) && last.len() >= 2, "{last:?}");
     // What is wrong leaves the sinks as they are.
     for (wrong, words) in [
         (sink("two") + &sink("two"), "two sinks have the same name"),
@@ -480,6 +483,6 @@ fn a_sink_of_one_gateway_gets_the_events_of_all_on_one_postgresql_database() {
         })
         .collect();
     let text = || fs::read_to_string(kept.path("events.jsonl")).unwrap_or_default();
-    wait_for_last(&stored, &text);
+    wait_for_last(&stored, text);
     assert_eq!(read(&text()), stored);
 }

@@ -8,6 +8,7 @@ mod local;
 mod outage;
 mod reauthentication;
 mod recheck;
+mod recorded_claims;
 mod replicas;
 mod sign_in;
 mod sign_out;

@@ -186,7 +186,8 @@ impl Claims {
             }
         }
         let name = name.trim_matches(|c| matches!(c, '-' | '.' | '_'));
-        if name.is_empty() { NAMELESS.to_owned() } else { name.to_owned() }
+        // Also one that looks like an API key is none.
+        if User::is_name(name) { name.to_owned() } else { NAMELESS.to_owned() }
     }
 }
 
@@ -319,6 +320,7 @@ mod tests {
             ("\u{5b57}", "user"),
             ("J\u{f6}rg", "j-rg"),
             ("--", "user"),
+            ("olauth_0123456789ABCDEFGHIJKLMNOPQRSTUV38eMnq", "user"),
             (&"x".repeat(300), &"x".repeat(58)),
         ] {
             let made_of_it = name(json!({ "preferred_username": claim }));
