@@ -1277,7 +1277,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             break
         }
         'ollama-auth;gateway;user;add' {
-            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml')
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'viewer (sees models), auditor (also reads the event log), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml')
             [CompletionResult]::new('--email', '--email', [CompletionResultType]::ParameterName, 'The e-mail address')
             [CompletionResult]::new('--database', '--database', [CompletionResultType]::ParameterName, 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
@@ -1303,7 +1303,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             break
         }
         'ollama-auth;gateway;user;invite' {
-            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml')
+            [CompletionResult]::new('--role', '--role', [CompletionResultType]::ParameterName, 'viewer (sees models), auditor (also reads the event log), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml')
             [CompletionResult]::new('--email', '--email', [CompletionResultType]::ParameterName, 'The e-mail address, which the person can change')
             [CompletionResult]::new('--expires', '--expires', [CompletionResultType]::ParameterName, 'How long the link works: 12h or 7d, at most 30d')
             [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why, for the event log')

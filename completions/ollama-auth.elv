@@ -1226,7 +1226,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand addresses 'Set from which addresses an account is accepted'
         }
         &'ollama-auth;gateway;user;add'= {
-            cand --role 'viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml'
+            cand --role 'viewer (sees models), auditor (also reads the event log), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml'
             cand --email 'The e-mail address'
             cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
@@ -1251,7 +1251,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --version 'Show the version'
         }
         &'ollama-auth;gateway;user;invite'= {
-            cand --role 'viewer (sees models), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml'
+            cand --role 'viewer (sees models), auditor (also reads the event log), member (runs models), maintainer (also pulls, creates and deletes them), admin, or a role of gateway.toml'
             cand --email 'The e-mail address, which the person can change'
             cand --expires 'How long the link works: 12h or 7d, at most 30d'
             cand --reason 'Why, for the event log'
