@@ -29,11 +29,17 @@ mod gateway_admin;
 #[cfg(feature = "gateway")]
 mod gateway_audit;
 #[cfg(feature = "gateway")]
+mod gateway_audit_crashes;
+#[cfg(feature = "gateway")]
 mod gateway_audit_export;
 #[cfg(feature = "gateway")]
 mod gateway_audit_filters;
 #[cfg(feature = "gateway")]
+mod gateway_audit_floods;
+#[cfg(feature = "gateway")]
 mod gateway_audit_keys;
+#[cfg(feature = "gateway")]
+mod gateway_audit_outages;
 #[cfg(feature = "gateway")]
 mod gateway_audit_pages;
 #[cfg(feature = "gateway")]

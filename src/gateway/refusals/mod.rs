@@ -61,8 +61,11 @@ impl Kinds {
     /// By what a refusal is told apart, and its kind.
     fn classify(&mut self, event: &Event) -> (Kind, Detail) {
         let kind = Kind::of(event, Detail::Everything);
-        if self.all.contains_key(&kind) {
-            return (kind, Detail::Everything);
+        match self.all.get(&kind) {
+            // One of strangers takes a place in each window anew.
+            Some(State::Over { .. }) if kind.group().is_of_strangers() => {}
+            Some(_) => return (kind, Detail::Everything),
+            None => {}
         }
         let used = self.places.get(kind.group()).copied().unwrap_or_default();
         let detail = match kind.group().is_of_strangers() {

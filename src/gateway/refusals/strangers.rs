@@ -3,7 +3,7 @@
 
 use super::window::WINDOWS;
 
-/// Pairs of subject and network that are new in a window and told apart. Those that follow are counted together.
+/// Pairs of subject and network that are told apart in a window. Those that follow are counted together.
 pub const MAX_NEW: usize = 256;
 
 /// The new ones of a window. While they go on to come, the windows get longer.
@@ -17,7 +17,7 @@ pub struct Strangers {
 }
 
 impl Strangers {
-    /// Whether one that comes at that Unix second for the first time is told apart.
+    /// Whether one that comes at that Unix second for the first time in a window of its own is told apart.
     pub fn admit(&mut self, now: i64) -> bool {
         let (age, seconds) = (now.abs_diff(self.since), WINDOWS[self.place]);
         if age >= seconds {
