@@ -274,13 +274,12 @@ impl Sessions {
     pub fn end_at_provider(&self, provider_session: [u8; 32]) -> Vec<[u8; 32]> {
         let mut table = self.lock();
         remember(&mut table.ended_at_providers, provider_session);
-        let began = |session: &Session| session.provider_session == Some(provider_session);
-        let ended: Vec<_> = table.all.iter().filter(|(_, session)| began(session)).map(|(digest, _)| *digest).collect();
-        for digest in &ended {
-            table.all.remove(digest);
-            remember(&mut table.ended, *digest);
-        }
-        ended
+        table.end_where(|session| session.provider_session == Some(provider_session))
+    }
+
+    /// Ends the sessions of an account that began with no session at a provider that has a name, and returns the digests of their cookies.
+    pub fn end_without_provider_session(&self, user: Uuid) -> Vec<[u8; 32]> {
+        self.lock().end_where(|session| session.user == user && session.provider_session.is_none())
     }
 
     /// Whether a session may begin: not if those of the account were ended since `checked`, or the sign-in at the provider has ended there.
@@ -319,6 +318,17 @@ impl Sessions {
 }
 
 impl Table {
+    /// Ends those, and returns the digests of their cookies.
+    fn end_where(&mut self, is_over: impl Fn(&Session) -> bool) -> Vec<[u8; 32]> {
+        let ended: Vec<_> =
+            self.all.iter().filter(|(_, session)| is_over(session)).map(|(digest, _)| *digest).collect();
+        for digest in &ended {
+            self.all.remove(digest);
+            remember(&mut self.ended, *digest);
+        }
+        ended
+    }
+
     fn may_begin(&self, new: &NewSession, checked: Checkpoint) -> bool {
         let is_over = new.provider_session.is_some_and(|of| self.ended_at_providers.contains(&of));
         !is_over && self.last_endings.get(&new.user).is_none_or(|ending| *ending <= checked.0)

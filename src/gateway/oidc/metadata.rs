@@ -22,6 +22,8 @@ pub struct Metadata {
     pub names_issuer: bool,
     /// How a client can prove itself at the token endpoint; without a list `client_secret_basic`.
     pub token_endpoint_auth_methods: Option<Vec<String>>,
+    /// The scopes that it knows, if it tells; not all need to be among them.
+    pub scopes: Option<Vec<String>>,
     /// Whether it tells others when a person signs out there.
     pub has_backchannel_logout: bool,
 }
@@ -37,6 +39,7 @@ struct Document {
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    scopes_supported: Option<Vec<String>>,
     #[serde(default)]
     backchannel_logout_supported: bool,
 }
@@ -70,6 +73,7 @@ impl Metadata {
             end_session_endpoint: optional(&document.end_session_endpoint)?,
             names_issuer: document.authorization_response_iss_parameter_supported,
             token_endpoint_auth_methods: document.token_endpoint_auth_methods_supported,
+            scopes: document.scopes_supported,
             has_backchannel_logout: document.backchannel_logout_supported,
         })
     }

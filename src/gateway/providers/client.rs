@@ -31,6 +31,11 @@ use crate::disk::{Exposure, read_input};
 use crate::gateway::oidc::{Http, HttpError, IssuerError, Issuers, Metadata, TokenError};
 
 /// The scope that gives a refresh token which outlives the session at the provider.
+/// Errors of a token endpoint that are about the person, and not about this gateway (OpenID Connect Core 1.0, section 3.1.2.6; RFC 6749).
+const OF_THE_PERSON: [&str; 5] =
+    ["access_denied", "interaction_required", "login_required", "consent_required", "account_selection_required"];
+/// Errors that pass.
+const PASSING: [&str; 3] = ["server_error", "temporarily_unavailable", "slow_down"];
 const OFFLINE: &str = "offline_access";
 /// So old may the sign-in at the provider be, in seconds: asked for so that the provider says how old it is.
 const OLDEST_SIGN_IN: &str = "2592000";
@@ -171,7 +176,9 @@ impl ProviderClient {
             }
             Purpose::SignIn => {
                 let mut scopes = provider.scopes.clone();
-                if provider.recheck.is_some() {
+                // A provider that does not know the scope refuses it, and may give a refresh token without it.
+                let knows = |scopes: &Vec<String>| scopes.iter().any(|scope| scope == OFFLINE);
+                if provider.recheck.is_some() && metadata.scopes.as_ref().is_none_or(knows) {
                     if !scopes.iter().any(|scope| scope == OFFLINE) {
                         scopes.push(OFFLINE.to_owned());
                     }
@@ -332,6 +339,12 @@ fn explain(error: RequestTokenError<HttpError, BasicErrorResponse>) -> ProviderE
             let text = shown(text.trim());
             match answer.error() {
                 BasicErrorResponseType::InvalidGrant => ProviderError::InvalidGrant(text),
+                BasicErrorResponseType::Extension(name) if OF_THE_PERSON.contains(&name.as_str()) => {
+                    ProviderError::InvalidGrant(text)
+                }
+                BasicErrorResponseType::Extension(name) if PASSING.contains(&name.as_str()) => {
+                    ProviderError::Unavailable(format!("the token endpoint says: {text}"))
+                }
                 _ => ProviderError::Setup(format!("the token endpoint refuses this gateway: {text}")),
             }
         }

@@ -91,6 +91,18 @@ impl ProviderService {
         open.len()
     }
 
+    /// Ends the sessions of an account of which it is not known which sign-in at a provider they began with, at all gateways. Returns how
+    /// many there were.
+    pub async fn end_sessions_without_sign_in(&self, user: uuid::Uuid) -> usize {
+        let ended = self.sessions.end_without_provider_session(user);
+        for digest in &ended {
+            if let Err(error) = self.directory.share(Shared::EndedSession(*digest), |_| true).await {
+                tracing::warn!(%error, "the end of a session could not be saved");
+            }
+        }
+        ended.len()
+    }
+
     /// Tells the other gateways, or while that is not possible later on of those sessions alone.
     async fn tell_of_end(&self, ended: Shared, sessions: &[[u8; 32]]) {
         let Err(error) = self.directory.share(ended, |_| true).await else { return };

@@ -119,6 +119,37 @@ fn who_is_removed_at_the_provider_loses_everything_until_the_next_sign_in() {
     assert_eq!(given.user("ada")["suspended_at"], Value::Null);
 }
 
+/// It would refuse an unknown one, and may give a refresh token without it.
+#[test]
+fn a_provider_is_not_asked_for_a_scope_that_it_does_not_know() {
+    let signed = signed_in();
+    let known = json!({ "patch": { "scopes_supported": ["openid", "profile", "email"] } });
+    signed.given.issuer.behave("discovery", known);
+    signed.given.clock.pass(60);
+    let url = signed.given.browser().begin();
+    assert!(!url.contains("offline_access") && !url.contains("prompt="), "{url}");
+}
+
+#[test]
+fn what_a_provider_says_about_the_person_counts_and_what_it_says_about_the_gateway_does_not() {
+    for (error, admits) in [("invalid_client", true), ("server_error", true), ("access_denied", false)] {
+        let signed = signed_in();
+        let given = &signed.given;
+        given.issuer.behave("token", json!({ "status": 400, "body": json!({ "error": error }).to_string() }));
+        signed.pass();
+        let is_over = || given.user("ada")["suspended_at"] != Value::Null;
+        if !admits {
+            poll("the end of the account", || is_over().then_some(()));
+            continue;
+        }
+        // The answer has had its effect once the provider is asked again.
+        given.clock.pass(300);
+        let asked = given.issuer.count("token");
+        poll("another question", || (given.issuer.count("token") > asked).then_some(()));
+        assert!(!is_over() && given.gateway.status_of(&signed.key) == 200, "{error}");
+    }
+}
+
 #[test]
 fn while_the_provider_is_down_nothing_changes() {
     let signed = signed_in();

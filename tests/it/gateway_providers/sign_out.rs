@@ -87,6 +87,24 @@ fn the_provider_ends_one_session_or_all_of_a_person() {
     assert_eq!(tell(&given, &json!({ "claims": { "sub": "99" } })).status, 200);
 }
 
+/// The name of a session can be in the logout token alone.
+#[test]
+fn a_session_that_began_without_a_name_ends_with_any_of_the_person() {
+    let given = Given::start("");
+    given.person(&json!({}));
+    let unnamed = given.browser().signed_in();
+    given.person(&json!({ "sid": "b" }));
+    let named = given.browser().signed_in();
+    given.person(&json!({ "sub": "2", "preferred_username": "bob" }));
+    let bob = given.browser().signed_in();
+    // It does not say whose it is.
+    assert_eq!(tell(&given, &json!({ "claims": { "sid": "a" } })).status, 200);
+    assert!(unnamed.is_signed_in());
+    assert_eq!(tell(&given, &json!({ "claims": { "sid": "a", "sub": "1" } })).status, 200);
+    assert!(!unnamed.is_signed_in() && named.is_signed_in() && bob.is_signed_in());
+    assert_eq!(given.events("user.signed_out").last().unwrap()["account"], "ada");
+}
+
 #[test]
 fn what_is_no_logout_token_ends_nothing() {
     let given = started();

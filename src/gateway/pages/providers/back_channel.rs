@@ -52,7 +52,15 @@ pub async fn submit(context: PageContext, Path(name): Path<String>, body: Body) 
         context.pages.directory.identity(&id)
     });
     let ended = match &sign_out.session {
-        Some(session) => providers.end_sessions_that_began_with(digest_of_session(&provider, session)).await,
+        Some(session) => {
+            let named = providers.end_sessions_that_began_with(digest_of_session(&provider, session)).await;
+            // A provider need not name the session in ID tokens: one that began without a name may be this one.
+            let unnamed = match &identity {
+                Some(identity) => providers.end_sessions_without_sign_in(identity.user).await,
+                None => 0,
+            };
+            named + unnamed
+        }
         None => match &identity {
             Some(identity) => providers.end_sessions_of(identity.user).await,
             None => 0,
