@@ -166,6 +166,18 @@ fn a_file_gets_every_event_as_it_is_stored_and_may_be_renamed() {
     let all = [&first, &second, &given.path()].map(|path| fs::read_to_string(path).unwrap());
     assert!(all.iter().all(|text| !text.is_empty()));
     assert_all_in_order(&read(&all.concat()), &given.stored());
+    // As the guide does it: the lines that were stored can be verified.
+    let path = given.kept.write("all.jsonl", all.concat());
+    let line = r#"awk '!seen[$0]++' all.jsonl | sed -E 's/^\{"log":"[^"]*","index":[0-9]+,"record":(.*)\}$/\1/' >export.jsonl"#;
+    let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/guides/audit.md")).unwrap();
+    assert!(guide.contains(&line.replace("all.jsonl", "events.jsonl")));
+    let tools = std::env::var_os("PATH").unwrap_or_default();
+    let shell = given.kept.program("/bin/sh", ["-c", line]).current_dir(path.parent().unwrap()).env("PATH", tools);
+    shell.run().expect_code(0);
+    let export = given.kept.path("export.jsonl");
+    let verify = ["gateway", "audit", "verify", "--json", export.to_str().unwrap()];
+    let verified = given.kept.command(verify).run().expect_code(0).json();
+    assert_eq!(verified["logs"][0]["size"].as_u64(), Some(given.stored().len() as u64), "{verified}");
     // One that was removed is not kept open.
     fs::remove_file(given.path()).unwrap();
     let open = format!("/proc/{}/fd", given.gateway.child().pid());
