@@ -249,6 +249,19 @@ fn the_export_is_exactly_the_stored_lines_in_their_order() {
 }
 
 #[test]
+fn an_export_of_all_events_can_be_verified() {
+    let given = Given::new();
+    let eve = given.signed_in("eve");
+    given.gateway.admin(&["audit", "new-log", "--reason", "a restore"]).expect_code(0);
+    given.gateway.admin(&["user", "role", "bob", "viewer"]).expect_code(0);
+    let file = given.gateway.sandbox().path("events.jsonl");
+    std::fs::write(&file, given.get(&eve, "/admin/audit/export").text()).unwrap();
+    let verify = given.gateway.sandbox().command(["gateway", "audit", "verify", "--json"]).args([&file]);
+    let found = verify.run().expect_code(0).json();
+    assert_eq!(found["logs"].as_array().unwrap().len(), 2, "{found}");
+}
+
+#[test]
 fn a_download_is_broken_off_when_the_person_may_not_read_the_log_any_more() {
     let given = Given::new();
     let eve = given.signed_in("eve");

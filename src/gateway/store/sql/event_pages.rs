@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use sqlx::QueryBuilder;
 
-use super::event_search::{Criterion, Engine, Order, criteria, push_events, push_numbers};
+use super::event_search::{Criterion, Engine, Order, criteria, push_common_events, push_events, push_numbers};
 use super::events::{EventRow, recorded};
 use super::{Connection, event_times, explain};
 use crate::gateway::store::place::{Doing, Place};
@@ -55,8 +55,9 @@ pub async fn lines(
 ) -> Result<LinePage, StoreError> {
     let search = Search { connection, filter, order: Order::OldestFirst, limit: limit.into() };
     let (rows, next) = search.run().await.map_err(|error| explain(place, &error, Doing::Read))?;
-    // One without a line is of a version before this one: it gets its line soon.
-    let lines = rows.into_iter().filter_map(|row| row.12.map(|line| (row.0, line)));
+    // Those of a version before this one are in no log until the next event.
+    let rows = rows.into_iter().filter(|row| row.13.is_some());
+    let lines = rows.filter_map(|row| row.12.map(|line| (row.0, line)));
     let is_wanted = |(id, line): &(i64, String)| {
         filter.own.as_ref().is_none_or(|own| event::read(*id, line).is_ok_and(|event| own.has(&event)))
     };
@@ -217,16 +218,7 @@ impl Search<'_> {
         most: i64,
     ) -> Result<Vec<EventRow>, sqlx::Error> {
         let mut query = QueryBuilder::<Engine>::new("");
-        let compare = |query: &mut QueryBuilder<Engine>| {
-            for other in others {
-                if indexed {
-                    query.push(" AND id IN (");
-                    push_numbers(query, other, range, None);
-                    query.push(")");
-                } else {
-                    other.push_comparison(query);
-                }
-            }
+        let times = |query: &mut QueryBuilder<Engine>| {
             if let Some(since) = self.filter.since {
                 query.push(format_args!(" AND coalesce(last_at, at) >= {since}"));
             }
@@ -234,7 +226,17 @@ impl Search<'_> {
                 query.push(format_args!(" AND at <= {until}"));
             }
         };
-        push_events(&mut query, first, range, self.order, most, compare);
+        match first.filter(|_| indexed) {
+            Some(first) => {
+                let has_times = self.filter.since.is_some() || self.filter.until.is_some();
+                let numbers = if has_times { BUDGET } else { most };
+                push_common_events(&mut query, (first, others), range, self.order, (numbers, most), times);
+            }
+            None => push_events(&mut query, first, range, self.order, most, |query| {
+                others.iter().for_each(|other| other.push_comparison(query));
+                times(query);
+            }),
+        }
         query.build_query_as().persistent(false).fetch_all(&mut *self.connection).await
     }
 }

@@ -210,7 +210,10 @@ pub async fn check(connection: &mut Connection) {
     assert!(continued > 0, "no page stopped before all was looked at");
 
     // Lines are those that are stored, in the order of the log.
-    sqlx::query("UPDATE events SET record = 'line ' || id WHERE id % 7 <> 0").execute(&mut *connection).await.unwrap();
+    sqlx::query("UPDATE events SET record = 'line ' || id, log = 1, log_index = id WHERE id % 7 <> 0")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
     let mut wanted = EventFilter { action: Some("key".to_owned()), until: Some(1_010_000), ..EventFilter::default() };
     let expected =
         rows.iter().filter(|row| fits(row, &wanted) && row.id % 7 != 0).map(|row| format!("line {}", row.id));

@@ -56,11 +56,12 @@ impl Criterion {
         Self(vec![Term { column, value: value.to_owned() }])
     }
 
-    /// ` AND (…)`.
+    /// ` AND (…)`, in a form for which no index is used: the events are those of another filter's index already, and an engine that knows
+    /// little of the values would take a worse one.
     pub fn push_comparison(&self, query: &mut QueryBuilder<Engine>) {
         for (number, term) in self.0.iter().enumerate() {
             query.push(if number == 0 { " AND (" } else { " OR " });
-            query.push(format_args!("{} = ", term.column)).push_bind(term.value.clone());
+            query.push(format_args!("coalesce({}, '') = ", term.column)).push_bind(term.value.clone());
         }
         query.push(")");
     }
@@ -186,4 +187,28 @@ pub fn push_events(
         query.push(format_args!("{end}) AS of_term_{number}"));
     }
     query.push(format_args!(") AS found{end}"));
+}
+
+/// A selection of the first events in a range that fit a filter and others, and what `times` adds to the conditions. Which these are is decided
+/// by the indexes alone: no other event is read. `most` are the numbers that are looked up so, and the events.
+pub fn push_common_events(
+    query: &mut QueryBuilder<Engine>,
+    (first, others): (&Criterion, &[Criterion]),
+    range: &Range<i64>,
+    order: Order,
+    most: (i64, i64),
+    times: impl Fn(&mut QueryBuilder<Engine>),
+) {
+    let order = order.keyword();
+    query.push(select_events!("WHERE id IN (SELECT DISTINCT id FROM ("));
+    push_numbers(query, first, range, None);
+    query.push(") AS of_first");
+    for (number, other) in others.iter().enumerate() {
+        query.push(if number == 0 { " WHERE id IN (" } else { " AND id IN (" });
+        push_numbers(query, other, range, None);
+        query.push(")");
+    }
+    query.push(format_args!(" ORDER BY id {order} LIMIT {})", most.0));
+    times(query);
+    query.push(format_args!(" ORDER BY id {order} LIMIT {}", most.1));
 }
