@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::cli::{AuditArgs, EventFilterArgs};
 use crate::commands::gateway::admin;
-use crate::exit::Exit;
+use crate::exit::{Exit, Problem};
 use crate::gateway::{AdminReply, AdminRequest, EventFilter, EventPage, RecordedEvent};
 use crate::ui::{Column, Table};
 
@@ -67,12 +67,7 @@ pub async fn read(
     let wanted = args.limit as usize;
     loop {
         let limit = u32::try_from(wanted - events.len()).unwrap_or(u32::MAX);
-        let request = AdminRequest::EventPage { limit, filter: filter.clone() };
-        let AdminReply::EventPage(EventPage { events: page, next }) =
-            admin::request(app, &args.database, request).await?
-        else {
-            return Err(admin::unexpected_reply().into());
-        };
+        let EventPage { events: page, next } = page(app, args, limit, filter.clone()).await?;
         let found = page.len();
         events.extend(page);
         // A gateway sends no more than so many at a time. A page with fewer is one for which enough was looked at.
@@ -80,6 +75,32 @@ pub async fn read(
             return Ok((events, next));
         }
         filter.before = next;
+    }
+}
+
+async fn page(app: &App, args: &AuditArgs, limit: u32, filter: EventFilter) -> anyhow::Result<EventPage> {
+    // A gateway of version 0.1.0 knows no pages, and would ignore filters.
+    let is_plain = filter == EventFilter { before: filter.before, ..EventFilter::default() };
+    let is_continued = filter.before.is_some();
+    let request = match is_plain {
+        true => AdminRequest::Events { limit: limit.saturating_add(1), filter },
+        false => AdminRequest::EventPage { limit, filter },
+    };
+    match admin::request(app, &args.database, request).await? {
+        AdminReply::EventPage(page) => Ok(page),
+        AdminReply::Events(mut events) => {
+            // One more than wanted shows whether there are more; no more than so many come at a time.
+            let most = (limit as usize).min(LARGEST_PAGE - 1);
+            let is_last = events.len() <= most;
+            events.truncate(limit as usize);
+            if is_continued && events.iter().any(|event| event.id == 0) {
+                let problem = "the running gateway is older than this command: it gives events no numbers";
+                return Err(Problem::new(Exit::Failed, problem).hint("restart the gateway after the update").into());
+            }
+            let next = events.last().map(|event| event.id).filter(|id| *id > 0 && !is_last);
+            Ok(EventPage { events, next })
+        }
+        _ => Err(admin::unexpected_reply().into()),
     }
 }
 

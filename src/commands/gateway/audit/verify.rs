@@ -34,7 +34,8 @@ pub async fn run(app: &App, args: &AuditVerifyArgs) -> anyhow::Result<Exit> {
         }
         None => Vec::new(),
     };
-    let found = match args.source.as_deref().map(Path::new).filter(|path| is_export(path)) {
+    let export = args.source.as_deref().map(Path::new).filter(|path| is_export(path));
+    let found = match export {
         Some(path) => {
             let open = || std::fs::File::open(path).map(BufReader::new);
             verify_export(open, &known)
@@ -45,7 +46,16 @@ pub async fn run(app: &App, args: &AuditVerifyArgs) -> anyhow::Result<Exit> {
     if app.printer.is_json() {
         app.printer.json(&found)?;
     } else {
-        print(app, &found)?;
+        print(app, &found, export.is_some())?;
+    }
+    let is_proven = found.logs.iter().any(|log| log.proven_until.is_some());
+    if found.findings.is_empty() && !known.is_empty() && !is_proven {
+        return Err(Problem::new(
+            Exit::Failed,
+            "no checkpoint could be compared: they are of records that were removed",
+        )
+        .hint("give a later checkpoint")
+        .into());
     }
     Ok(if found.findings.is_empty() { Exit::Done } else { Exit::Found })
 }
@@ -74,7 +84,7 @@ fn is_export(path: &Path) -> bool {
     read.is_ok() && begin != SQLITE
 }
 
-fn print(app: &App, found: &Verification) -> anyhow::Result<()> {
+fn print(app: &App, found: &Verification, is_export: bool) -> anyhow::Result<()> {
     let printer = &app.printer;
     let mut table = Table::new([
         Column::new("log"),
@@ -115,10 +125,18 @@ fn print(app: &App, found: &Verification) -> anyhow::Result<()> {
     if found.findings.is_empty() {
         printer.success("Nothing wrong was found");
         if found.logs.iter().all(|log| log.proven_until.is_none()) {
-            printer.note("Against someone who can write the database this proves nothing: the hashes are in it, too.");
+            printer.note(if is_export {
+                "An export alone proves nothing: compare it with a checkpoint that was kept elsewhere (--checkpoints)."
+            } else {
+                "Against someone who can write the database this proves nothing: the hashes are in it, too."
+            });
         }
     } else {
-        printer.report(&format!("\n{} findings: the log is not what gateways have written", found.findings.len()));
+        let count = match found.findings.len() {
+            1 => "1 finding".to_owned(),
+            count => format!("{count} findings"),
+        };
+        printer.report(&format!("\n{count}: the log is not what gateways have written"));
     }
     Ok(())
 }

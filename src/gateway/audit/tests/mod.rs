@@ -5,6 +5,7 @@ mod tampering;
 
 use std::path::PathBuf;
 
+use super::export::verify_export;
 use super::finding::Finding;
 use super::known_tree::KnownTree;
 use super::verification::{Verification, verify};
@@ -80,6 +81,33 @@ async fn a_log_without_its_oldest_records_is_verified_from_the_first_that_is_lef
     // Below what was removed nothing can be said.
     let found = given.verify(&[KnownTree { root: Hash::of_empty_tree(), ..at_700 }]).await;
     assert_eq!((found.findings, found.logs[0].proven_until), (Vec::new(), None));
+}
+
+#[tokio::test]
+async fn an_export_without_its_oldest_records_is_verified_from_the_first_that_is_left() {
+    let given = Given::new();
+    let directory = given.open().await;
+    given.record(&directory, 10, 700).await;
+    let (at_700, day) = (given.tree().await, 40 * DAY);
+    directory.sweep(day, day, Retention::default()).await.unwrap();
+    given.record(&directory, day, 20).await;
+    directory.sweep(day + DAY, DAY, Retention { events: Some(30 * DAY), ..Retention::default() }).await.unwrap();
+    let now = given.tree().await;
+    let rows = DatabaseLocation::File(given.path.clone()).audit().await.unwrap().rows(1, 0, 10_000).await.unwrap();
+    let lines: Vec<String> = rows.into_iter().map(|row| row.line.unwrap() + "\n").collect();
+    let verify = |lines: &[String], known: &[KnownTree]| {
+        let text = lines.concat();
+        verify_export(|| Ok(text.as_bytes()), known).unwrap()
+    };
+    let found = verify(&lines, &[at_700.clone(), now.clone()]);
+    assert_eq!((found.findings, found.logs[0].first, found.logs[0].size), (Vec::new(), 700, 721));
+    assert_eq!((&found.logs[0].origin, found.logs[0].proven_until), (&now.origin, Some(721)));
+    // One that was left out at the beginning, or at the end.
+    let found = verify(&lines[1..], std::slice::from_ref(&now));
+    assert!(matches!(&found.findings[..], [Finding::Cut { size: 720, checkpoint: 721, .. }]), "{:?}", found.findings);
+    // The record that says what was removed is the last one: without it the file begins at 0.
+    let found = verify(&lines[..20], &[at_700, now]);
+    assert_eq!((found.findings.len(), found.logs[0].proven_until), (1, None));
 }
 
 #[tokio::test]
