@@ -21,14 +21,8 @@ use super::values::AgeArg;
 # Show the last 100 events
 ollama-auth gateway audit
 
-# Show the last ten, for a script
-ollama-auth gateway audit --limit 10 --json
-
 # Show what an account's keys were used to change since yesterday
 ollama-auth gateway audit --user ada --action key --since 1d
-
-# Show what commands on the gateway's machine have changed
-ollama-auth gateway audit --actor admin
 
 # Watch what happens to API keys
 ollama-auth gateway audit --follow --action key")]
@@ -100,9 +94,6 @@ pub enum AuditCommand {
     #[command(after_help = "\
 # Verify the log of the gateway on this machine
 ollama-auth gateway audit verify
-
-# Verify a backup, for a script
-ollama-auth gateway audit verify --database backup.db --json
 
 # Prove that the log extends checkpoints that were kept elsewhere
 ollama-auth gateway audit verify --checkpoints checkpoints.txt
