@@ -340,3 +340,21 @@ fn checkpoints_that_are_gone_or_replaced_and_a_backup_are_found_with_those_from_
     let other = found(&["UPDATE audit_logs SET origin = origin || 'x'"]).expect_code(1);
     assert!(other.stderr().contains("which this database does not have"), "{}", other.stderr());
 }
+
+/// A filter by time passes over blocks of other times.
+#[test]
+fn times_that_would_hide_events_from_filters_are_found() {
+    let given = Given::new();
+    let note = |block: u64, last: &str| {
+        format!("INSERT INTO event_times (block, first_at, last_at) VALUES ({block}, 0, {last})")
+    };
+    // Of other times; and as if there were no events in a block before the last one that is noted.
+    for statement in [note(0, "5"), note(1, "1 << 40")] {
+        let found = given.found_after(&[&statement]);
+        assert_eq!(found, [json!({ "kind": "times", "first": 0, "last": 1023 })]);
+    }
+    let copy = given.sandbox.path("noted.db");
+    std::fs::copy(&given.database, &copy).unwrap();
+    change(&copy, &[&note(0, "1 << 40")]);
+    given.verify(&copy).expect_code(0);
+}

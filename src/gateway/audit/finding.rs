@@ -88,6 +88,13 @@ pub enum Finding {
         /// How many.
         count: i64,
     },
+    /// Filters by time do not find events with these numbers, because other times are noted of them.
+    Times {
+        /// The first number.
+        first: i64,
+        /// The last one.
+        last: i64,
+    },
     /// A checkpoint names more records than there are.
     Cut {
         /// The origin of the log.
@@ -113,7 +120,7 @@ impl Finding {
             | Self::Checkpoint { log, .. }
             | Self::CheckpointMissing { log, .. }
             | Self::Cut { log, .. } => Some(log),
-            Self::Stray { .. } => None,
+            Self::Stray { .. } | Self::Times { .. } => None,
         }
     }
 }
@@ -144,6 +151,9 @@ impl fmt::Display for Finding {
             ),
             Self::CheckpointMissing { size, .. } => {
                 write!(f, "the checkpoint of {size} records was removed from the database, or replaced")
+            }
+            Self::Times { first, last } => {
+                write!(f, "filters by time do not find all events with the numbers {first} to {last}")
             }
             Self::Stray { count } => write!(f, "{count} events are in no log, and no gateway has written them so"),
             Self::Cut { size, checkpoint, .. } => {

@@ -6,11 +6,12 @@ use std::mem::Discriminant;
 use super::comparison::Comparison;
 use super::finding::Finding;
 use super::known_tree::KnownTree;
+use super::times::Times;
 use crate::gateway::store::{AuditLog, AuditRow, differing_columns};
 use crate::transparency_log::{Frontier, Hash, Subtree, TreeHead};
 
 /// Findings of one kind that are listed; more are not.
-const MOST_FINDINGS: usize = 1000;
+pub const MOST_FINDINGS: usize = 1000;
 
 /// What is known so far.
 pub struct LogCheck {
@@ -34,6 +35,7 @@ pub struct LogCheck {
     kinds: HashMap<Discriminant<Finding>, usize>,
     /// How many rows were taken.
     rows: i64,
+    times: Times,
 }
 
 /// What came of it.
@@ -46,6 +48,8 @@ pub struct Checked {
     pub findings: Vec<Finding>,
     /// How many events are in the log.
     pub rows: i64,
+    /// Between which times they lie.
+    pub times: Times,
 }
 
 impl LogCheck {
@@ -64,6 +68,7 @@ impl LogCheck {
             findings: Vec::new(),
             kinds: HashMap::new(),
             rows: 0,
+            times: Times::default(),
         };
         if check.tree.is_none() {
             check.find(Finding::Missing { log: log.origin.clone(), first: 0, last: first.saturating_sub(1) });
@@ -96,6 +101,7 @@ impl LogCheck {
                 continue;
             }
             self.rows += 1;
+            self.times.add(row);
             if index > self.next {
                 self.find(Finding::Missing { log: self.log.origin.clone(), first: self.next, last: index - 1 });
                 self.pass_over(index, &stored);
@@ -197,7 +203,13 @@ impl LogCheck {
         if let Some(largest) = known.chain(self.stored.iter().map(|stored| stored.size)).max() {
             self.find(Finding::Cut { log: origin, size, checkpoint: largest });
         }
-        Checked { tree: self.tree, proven: self.comparison.proven, findings: self.findings, rows: self.rows }
+        Checked {
+            tree: self.tree,
+            proven: self.comparison.proven,
+            findings: self.findings,
+            rows: self.rows,
+            times: self.times,
+        }
     }
 
     fn find(&mut self, finding: Finding) {

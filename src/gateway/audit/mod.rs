@@ -14,6 +14,7 @@ mod sink;
 mod stored_checkpoints;
 #[cfg(test)]
 mod tests;
+mod times;
 mod verification;
 
 pub use checkpoint_file::read_checkpoints;

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::finding::Finding;
 use super::known_tree::KnownTree;
-use super::log_check::LogCheck;
+use super::log_check::{LogCheck, MOST_FINDINGS};
 use super::stored_checkpoints::{self, MOST, stored_trees};
+use super::times::Times;
 use crate::gateway::store::{AuditLog, AuditReader, AuditRow, EventCounts, StoreError, StoredCheckpoint};
 use crate::transparency_log::{Frontier, Hash, Subtree};
 
@@ -53,12 +54,15 @@ pub async fn verify(reader: &mut dyn AuditReader, known: &[KnownTree]) -> Result
     let mut stray = all - outside;
     let removals: Vec<Removal> = reader.removals().await?.iter().filter_map(|line| Removal::read(line)).collect();
     let checkpoints = reader.checkpoints(MOST).await?;
+    let (noted, mut times) = (reader.times().await?, Times::default());
     for log in reader.logs().await? {
-        let (report, findings, rows) = one(reader, &log, &removals, known, &checkpoints).await?;
+        let (report, findings, rows, of_log) = one(reader, &log, &removals, known, &checkpoints).await?;
         found.logs.push(report);
         found.findings.extend(findings);
         stray -= rows;
+        times.extend(of_log);
     }
+    found.findings.extend(times.hidden(&noted).into_iter().take(MOST_FINDINGS));
     if stray != 0 {
         found.findings.push(Finding::Stray { count: stray });
     }
@@ -71,7 +75,7 @@ async fn one(
     removals: &[Removal],
     known: &[KnownTree],
     checkpoints: &[StoredCheckpoint],
-) -> Result<(LogReport, Vec<Finding>, i64), StoreError> {
+) -> Result<(LogReport, Vec<Finding>, i64, Times), StoreError> {
     let mut rows = reader.rows(log.number, 0, PAGE).await?;
     let first = rows.first().map_or(0, |row| u64::try_from(row.index).unwrap_or_default());
     let before = match first {
@@ -84,7 +88,7 @@ async fn one(
     if rows.is_empty() && removals.iter().any(|removal| removal.log > log.number) {
         let size = u64::try_from(log.size).unwrap_or_default();
         let report = LogReport { origin: log.origin.clone(), first: size, size, root: None, proven_until: None };
-        return Ok((report, Vec::new(), 0));
+        return Ok((report, Vec::new(), 0, Times::default()));
     }
     let (trees, mut findings) = stored_trees(log, checkpoints);
     let mut check = LogCheck::new(log, first, before, known).with_stored(trees);
@@ -120,7 +124,7 @@ async fn one(
     findings.splice(0..0, checked.findings);
     let root = checked.tree.map(|tree| tree.root().to_string());
     let report = LogReport { origin: log.origin.clone(), first, size, root, proven_until: checked.proven };
-    Ok((report, findings, checked.rows))
+    Ok((report, findings, checked.rows, checked.times))
 }
 
 /// The hashes that are stored for those records, the first of which should be `next`.

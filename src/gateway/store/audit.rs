@@ -83,6 +83,20 @@ pub struct AuditColumns {
     pub request: Option<String>,
 }
 
+/// How many numbers of events are in a block of which it is noted between which times its events lie.
+pub const TIME_BLOCK: i64 = 1024;
+
+/// Between which times the events of a block lie, as it is noted for filters by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockTimes {
+    /// The block: the numbers from this times [`TIME_BLOCK`] on.
+    pub block: i64,
+    /// The earliest time, in Unix seconds.
+    pub first_at: i64,
+    /// The latest.
+    pub last_at: i64,
+}
+
 /// A database whose event log is read, as it is at one moment. Gateways may run.
 pub trait AuditReader: Send {
     /// All logs, the oldest first.
@@ -114,6 +128,12 @@ pub trait AuditReader: Send {
     /// # Errors
     /// [`StoreError::Read`](super::StoreError::Read).
     fn checkpoints(&mut self, limit: i64) -> Answer<'_, Vec<StoredCheckpoint>>;
+
+    /// What is noted of the times of events, by block.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`](super::StoreError::Read).
+    fn times(&mut self) -> Answer<'_, Vec<BlockTimes>>;
 
     /// How many events there are.
     ///

@@ -34,7 +34,10 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 pub use attempts::AttemptLimit;
-pub use audit::{AuditColumns, AuditLog, AuditReader, AuditRow, EventCounts, LogState, Sign, StoredCheckpoint};
+pub use audit::{
+    AuditColumns, AuditLog, AuditReader, AuditRow, BlockTimes, EventCounts, LogState, Sign, StoredCheckpoint,
+    TIME_BLOCK,
+};
 pub use error::StoreError;
 #[cfg(test)]
 pub use event::EventAccount;

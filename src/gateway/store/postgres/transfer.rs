@@ -7,7 +7,9 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::gateway::store::transfer::{Column, Kind, RecordedBy, Selection, Side, Table, Value};
-use crate::gateway::store::{AuditLog, AuditReader, AuditRow, EventCounts, EventFilter, LinePage, StoredCheckpoint};
+use crate::gateway::store::{
+    AuditLog, AuditReader, AuditRow, BlockTimes, EventCounts, EventFilter, LinePage, StoredCheckpoint,
+};
 use crate::transparency_log::Hash;
 
 /// Not that of gateways: those are looked for.
@@ -222,6 +224,10 @@ impl AuditReader for PostgresSide {
 
     fn checkpoints(&mut self, limit: i64) -> Answer<'_, Vec<StoredCheckpoint>> {
         Box::pin(asked(&self.place, Doing::Read, sql::audit_log::checkpoints(&mut self.connection, limit)))
+    }
+
+    fn times(&mut self) -> Answer<'_, Vec<BlockTimes>> {
+        Box::pin(asked(&self.place, Doing::Read, sql::event_times::noted(&mut self.connection)))
     }
 
     fn counts(&mut self) -> Answer<'_, EventCounts> {

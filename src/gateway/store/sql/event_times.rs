@@ -6,11 +6,10 @@
 use std::ops::Range;
 
 use super::Connection;
+use crate::gateway::store::{BlockTimes, TIME_BLOCK as BLOCK};
 
 /// How many events are recorded between two times that blocks are noted.
 pub const INTERVAL: u64 = 256;
-/// Numbers of events in a block.
-const BLOCK: i64 = 1024;
 /// Blocks that are noted at a time.
 const MOST: i64 = 64;
 
@@ -35,6 +34,13 @@ pub async fn note(connection: &mut Connection, last: i64) -> Result<(), sqlx::Er
     .execute(connection)
     .await
     .map(drop)
+}
+
+/// What is noted, by block.
+pub async fn noted(connection: &mut Connection) -> Result<Vec<BlockTimes>, sqlx::Error> {
+    let rows: Vec<(i64, i64, i64)> =
+        sqlx::query_as("SELECT block, first_at, last_at FROM event_times ORDER BY block").fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|(block, first_at, last_at)| BlockTimes { block, first_at, last_at }).collect())
 }
 
 /// Removes what was noted of blocks of which all events are removed, once those before that number are.

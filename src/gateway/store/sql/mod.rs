@@ -8,7 +8,7 @@ pub(super) mod event_pages;
 #[cfg(test)]
 pub(super) mod event_pages_check;
 mod event_search;
-mod event_times;
+pub mod event_times;
 pub(super) mod events;
 pub(super) mod identities;
 pub(super) mod invitations;

@@ -10,7 +10,9 @@ use super::*;
 use crate::gateway::store::transfer::{
     COPIED, Column, CopiedTable, Kind, RecordedBy, Selection, Side, Table, Value, has_defaults,
 };
-use crate::gateway::store::{AuditLog, AuditReader, AuditRow, EventCounts, EventFilter, LinePage, StoredCheckpoint};
+use crate::gateway::store::{
+    AuditLog, AuditReader, AuditRow, BlockTimes, EventCounts, EventFilter, LinePage, StoredCheckpoint,
+};
 use crate::transparency_log::Hash;
 
 /// Fields are dropped in order: the connection before its lock and its folder.
@@ -288,6 +290,14 @@ impl AuditReader for SqliteSide {
     fn checkpoints(&mut self, limit: i64) -> Answer<'_, Vec<StoredCheckpoint>> {
         Box::pin(async move {
             sql::audit_log::checkpoints(&mut self.connection, limit)
+                .await
+                .map_err(|error| explain(&self.place, &error, Doing::Read))
+        })
+    }
+
+    fn times(&mut self) -> Answer<'_, Vec<BlockTimes>> {
+        Box::pin(async move {
+            sql::event_times::noted(&mut self.connection)
                 .await
                 .map_err(|error| explain(&self.place, &error, Doing::Read))
         })
