@@ -125,8 +125,7 @@ ollama-auth gateway audit key --create audit.key")]
     Key(AuditKeyArgs),
     /// Replace the key of the checkpoints
     ///
-    /// Adds a new key to the key file. Checkpoints are signed with both keys then, so that whoever trusts the old one can trust the new
-    /// one. Give the new verifier key to your auditors and the file to the other gateways, then remove the old key with --finish. Both
+    /// Adds a new key to the key file. Checkpoints are then signed with both keys, so that the old key vouches for the new one. Give the new verifier key to your auditors and the file to the other gateways, then remove the old key with --finish. Both
     /// steps are events in the log.
     #[command(after_help = "\
 # Add a new key

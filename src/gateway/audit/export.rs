@@ -15,7 +15,7 @@ use super::known_tree::KnownTree;
 use super::verification::{LogReport, Verification};
 use crate::transparency_log::{Frontier, Hash};
 
-/// A longer line is no record.
+/// The longest line that is read as a record.
 const LONGEST_LINE: usize = 1 << 20;
 /// What a log is called whose origin nothing names.
 const UNNAMED: &str = "unnamed log";

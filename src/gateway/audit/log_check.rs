@@ -77,7 +77,7 @@ impl LogCheck {
         check
     }
 
-    /// Compares the tree with those that stored checkpoints name, too. Whoever can write the database can remove them; one that was left
+    /// Compares the tree with those that stored checkpoints name, too. An attacker who can write the database can remove them; one that was left
     /// there shows what was changed.
     pub fn with_stored(mut self, mut trees: Vec<TreeHead>) -> Self {
         trees.sort_by_key(|tree| std::cmp::Reverse(tree.size));

@@ -52,7 +52,7 @@ pub async fn prove_record(reader: &mut dyn AuditReader, index: u64) -> Result<(S
     let plan = ProofPlan::inclusion(index, checkpoint.unverified().tree().size).ok_or(ProveError::NoRecord(index))?;
     let hashes = hashes_of(reader, log.number, plan.subtrees()).await?;
     let hashes = plan.assemble(&hashes).ok_or(ProveError::Hashes)?;
-    // Somebody may have changed the record or the hashes: what proves nothing is not printed.
+    // The record or the hashes may have been changed: only a proof that verifies is printed.
     let leaf = Hash::of_record(record.as_bytes());
     verify_inclusion(leaf, index, checkpoint.unverified().tree(), &hashes).map_err(|_| ProveError::Hashes)?;
     Ok((record, TlogProof { extra: None, index, hashes, checkpoint }))

@@ -1,4 +1,4 @@
-//! The checkpoints that are stored in the database. Whoever can write it can remove and replace them, so they prove nothing. They are
+//! The checkpoints that are stored in the database. An attacker who can write it can remove and replace them, so they prove nothing. They are
 //! compared with the records, and with checkpoints that are kept elsewhere.
 
 use std::collections::HashMap;

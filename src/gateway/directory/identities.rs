@@ -10,7 +10,7 @@ use super::{Directory, ending};
 use crate::gateway::store::{DueTokens, Identity, IdentityId, LeasedToken, SealedToken, StoreError, User};
 
 impl Directory {
-    /// Says in the log whose provider is not configured: nobody asks it about these people any more, and they keep what they have.
+    /// Warns of people whose provider is not configured any more: they keep their access, and are not checked again.
     pub fn warn_of_unconfigured_providers(&self, is_configured: impl Fn(&str) -> bool) {
         let mut people = BTreeMap::<String, usize>::new();
         for identity in self.read().identities.values().filter(|identity| !is_configured(&identity.issuer)) {

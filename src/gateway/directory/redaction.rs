@@ -1,4 +1,4 @@
-//! Keeps API keys out of what is stored: somebody may paste one where a name, a reason or a message belongs. In its place is the id of the
+//! Keeps API keys out of what is stored: one may be pasted where a name, a reason or a message belongs. In its place is the id of the
 //! key, so that the log says which one to revoke.
 
 use std::borrow::Cow;

@@ -186,7 +186,7 @@ impl Claims {
             }
         }
         let name = name.trim_matches(|c| matches!(c, '-' | '.' | '_'));
-        // Also one that looks like an API key is none.
+        // A text that looks like an API key is no name either.
         if User::is_name(name) { name.to_owned() } else { NAMELESS.to_owned() }
     }
 }

@@ -1,4 +1,4 @@
-//! Names for events that are recorded: if nobody knows whether one was, it is recorded again, and the store tells by its name that it is the
+//! Names for events that are recorded: if it is unknown whether one was, it is recorded again, and the store tells by its name that it is the
 //! same.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -79,7 +79,7 @@ fn what_could_not_be_recorded_stays_due_and_is_counted() {
     assert_eq!(recorded(&refusals, 100, true, &mut log), []);
 }
 
-/// As after a commit of which nobody knows whether it was made: the store finds the same event, and does not store it again.
+/// As after a commit with unknown outcome: the store finds the same event, and does not store it again.
 #[test]
 fn what_is_recorded_again_is_the_same_event() {
     let refusals = Refusals::default();

@@ -17,7 +17,7 @@ const PAGE: u32 = 1000;
 /// Prints the last events that are wanted, then those that follow, until it is interrupted.
 ///
 /// # Errors
-/// Everything of [`admin::request`]; standard output that nobody reads.
+/// Everything of [`admin::request`]; a closed standard output.
 pub async fn run(app: &App, args: &AuditArgs) -> anyhow::Result<Exit> {
     let filter = filter(&args.filters, (app.now)());
     // Before the list: what happens in between is printed once.

@@ -20,7 +20,7 @@ use crate::transparency_log::{KeyName, SignedCheckpoint, SignerKey, VerifierKey}
 pub async fn run(app: &App, args: &AuditRotateKeyArgs) -> anyhow::Result<Exit> {
     let (config, location) = keys::loaded(app, &args.database)?;
     let path = keys::named_key_file(&config, &location)?;
-    // It is replaced only if nobody has changed it since.
+    // It is replaced only if it has not changed since.
     let before = Snapshot::take(&path)?;
     let mut held = read_keys(&path).map_err(keys::explain)?;
     let note = if args.finish {
@@ -62,7 +62,7 @@ pub async fn run(app: &App, args: &AuditRotateKeyArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Without a checkpoint that both have signed nobody could know that the new key is of this log.
+/// Requires a checkpoint with both signatures: it shows auditors that the new key belongs to this log.
 async fn require_signed(location: &DatabaseLocation, held: &[SignerKey]) -> anyhow::Result<()> {
     let verifiers: Vec<VerifierKey> = held.iter().map(|key| key.verifier().clone()).collect();
     let latest = location.audit().await?.checkpoints(1).await?.pop();

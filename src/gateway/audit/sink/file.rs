@@ -97,7 +97,7 @@ fn open(path: &std::path::Path) -> io::Result<File> {
 }
 
 /// Puts right what a crash or a full disk has left: the next line must not continue one that was cut. One of ours is removed, since it is
-/// written again; what somebody else has written stays.
+/// written again; what another program has written stays.
 fn end_last_line(file: &mut File) -> io::Result<()> {
     let length = file.metadata()?.len();
     let start = start_of_last_line(file, length)?;

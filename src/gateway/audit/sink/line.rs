@@ -17,7 +17,7 @@ pub struct SinkRecord {
     pub index: u64,
     /// When it happened, in Unix seconds.
     pub at: i64,
-    /// The stored line. `None` if there is none, which no gateway causes.
+    /// The stored line. `None` only in a damaged database.
     pub line: Option<String>,
 }
 
@@ -27,7 +27,7 @@ impl SinkRecord {
         let record = match &self.line {
             None => Cow::Borrowed("null"),
             Some(line) if is_object_on_one_line(line) => Cow::Borrowed(line.as_str()),
-            // Somebody has changed it in the database. It must not break the line that it is in.
+            // It was changed in the database, and must not break the line that it is in.
             Some(line) => Cow::Owned(in_quotes(line)),
         };
         format!("{},\"record\":{record}}}", self.head())

@@ -32,7 +32,7 @@ impl Output for StdoutOutput {
             let line = format!("{end}{}\n", record.to_line());
             let mut rest = line.as_bytes();
             while !rest.is_empty() {
-                // Not by the standard library: whoever prints something else would wait for its lock.
+                // Not by the standard library: other output would wait for its lock.
                 match rustix::io::write(stdout(), rest) {
                     Ok(count) => rest = &rest[count..],
                     Err(Errno::INTR) => {}

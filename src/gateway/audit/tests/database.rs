@@ -1,4 +1,4 @@
-//! The tables of an event log in memory, as they were read from a real file, for whoever changes them thousands of times.
+//! The tables of an event log in memory, as they were read from a real file, for tests that change them thousands of times.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

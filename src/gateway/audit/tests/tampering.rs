@@ -1,4 +1,4 @@
-//! A log of 1,000 records, of which somebody who can write the database changes each: without the hashes, and with all of them computed
+//! A log of 1,000 records, each of which an attacker who can write the database changes: without the hashes, and with all of them computed
 //! anew. The tables were read from a real file; they are changed in memory, since it is done thousands of times.
 //! `tests/it/gateway_audit_tampering.rs` changes a file, and runs the program.
 //!
@@ -132,7 +132,7 @@ fn origin() -> String {
 }
 
 #[test]
-fn a_log_that_nobody_changed_is_good() {
+fn an_unchanged_log_is_good() {
     let (database, known) = log();
     for known in [&[][..], known] {
         let found = database.verify(known);

@@ -15,7 +15,7 @@ use crate::gateway::store::{EventPage, RecordedEvent};
 const EVENTS_PER_PAGE: u32 = 50;
 
 impl PageContext {
-    /// The session of a person who may read the event log. For anybody else the page does not exist.
+    /// The session of a person who may read the event log. For others the page does not exist.
     ///
     /// # Errors
     /// Without one.

@@ -59,7 +59,7 @@ impl AuditFilter {
     /// What is asked of the store.
     ///
     /// # Errors
-    /// An address or a time that is none.
+    /// Not an address, or not a time.
     pub fn parse(&self) -> Result<EventFilter, FieldError> {
         let text = |name: &str| self.get(name).map(str::to_owned);
         let wrong = |field, message: &str| FieldError::new(field, StatusCode::UNPROCESSABLE_ENTITY, message);

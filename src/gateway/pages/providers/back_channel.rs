@@ -78,7 +78,7 @@ pub async fn submit(context: PageContext, Path(name): Path<String>, body: Body) 
 }
 
 fn unavailable(context: &PageContext, error: &str) -> Response {
-    // Anybody can send what looks like a token.
+    // Strangers can send what looks like a token.
     if context.pages.log_throttle.allow("sign-outs at providers", context.now) {
         tracing::error!(error, "a sign-out at a provider could not be carried out");
     }

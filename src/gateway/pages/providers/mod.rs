@@ -86,7 +86,7 @@ fn find(context: &PageContext, name: &str) -> Result<Arc<ProviderSettings>, Erro
 
 /// The page for a provider that could not be asked, or is not set up. The cause is in the log.
 fn failed(context: &PageContext, provider: &ProviderSettings, error: &ProviderError) -> ErrorPage {
-    // Anybody can begin a sign-in.
+    // Strangers can begin a sign-in.
     let name = provider.name.as_str();
     if context.pages.log_throttle.allow(&format!("sign-in at {name}"), context.now) {
         tracing::error!(%error, provider = name, "sign-in at the provider failed");

@@ -133,7 +133,7 @@ impl Event {
         self
     }
 
-    /// Lets every text in it that somebody else may have chosen be replaced.
+    /// Lets every text in it that others may have chosen be replaced.
     pub fn replace_texts(&mut self, replace: &mut impl FnMut(&mut String)) {
         replace(&mut self.subject);
         match &mut self.actor {

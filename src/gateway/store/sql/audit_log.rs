@@ -260,7 +260,7 @@ pub async fn counts(connection: &mut Connection) -> Result<EventCounts, sqlx::Er
     Ok(EventCounts { all, outside })
 }
 
-/// The lines that tell of removals, the latest first. One that is in no log proves nothing: anybody can have written it.
+/// The lines that tell of removals, the latest first. One that is in no log proves nothing: an attacker can have written it.
 pub async fn removals(connection: &mut Connection) -> Result<Vec<String>, sqlx::Error> {
     let statement = "SELECT record FROM events WHERE action = 'audit.removed' AND record IS NOT NULL AND log IS NOT NULL ORDER BY id DESC LIMIT 100";
     sqlx::query_scalar(statement).fetch_all(connection).await
