@@ -161,7 +161,9 @@ CREATE TABLE audit_logs (
     -- What `uptime` said when old events were removed last
     removed_uptime BIGINT,
     -- How many bytes the lines of the log have together
-    bytes    BIGINT NOT NULL DEFAULT 0
+    bytes    BIGINT NOT NULL DEFAULT 0,
+    -- While events of an earlier version are taken in in batches: the index of the first of them
+    importing_from BIGINT
 );
 INSERT INTO audit_logs VALUES (1, 'ollama-auth-gateway/' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 16), 0, '\x0000000000000000', NULL);
 

@@ -27,23 +27,27 @@ pub struct Log {
     pub origin: String,
     /// Its leaves.
     pub tree: Frontier,
-    /// Whether a version before this one has written events that are in no tree yet.
+    /// Whether a version before this one has written events that are in no tree yet, or the event that tells of them is missing.
     pub misses_events: bool,
+    /// While they are taken in: the index of the first.
+    pub importing_from: Option<i64>,
     /// How many bytes the lines have that were added since it was saved.
     added: usize,
 }
 
 /// The log that grows.
 pub async fn current(connection: &mut Connection) -> Result<Log, sqlx::Error> {
-    let (number, origin, size, frontier, misses_events): (i64, String, i64, Vec<u8>, bool) = sqlx::query_as(
-        "SELECT number, origin, size, frontier, EXISTS (SELECT 1 FROM events WHERE log IS NULL) FROM audit_logs \
-         ORDER BY number DESC LIMIT 1",
+    type Row = (i64, String, i64, Vec<u8>, Option<i64>, bool);
+    let (number, origin, size, frontier, importing_from, misses_events): Row = sqlx::query_as(
+        "SELECT number, origin, size, frontier, importing_from, EXISTS (SELECT 1 FROM events WHERE log IS NULL) \
+         FROM audit_logs ORDER BY number DESC LIMIT 1",
     )
     .fetch_one(connection)
     .await?;
     let tree = Frontier::from_bytes(&frontier).filter(|tree| i64::try_from(tree.size()) == Ok(size));
     let tree = tree.ok_or_else(|| damaged(format!("the tree of the log {origin} cannot be read")))?;
-    Ok(Log { number, origin, tree, misses_events, added: 0 })
+    let misses_events = misses_events || importing_from.is_some();
+    Ok(Log { number, origin, tree, misses_events, importing_from, added: 0 })
 }
 
 /// Begins another log, without records.
@@ -55,7 +59,7 @@ pub async fn begin(connection: &mut Connection) -> Result<Log, sqlx::Error> {
     let statement = "INSERT INTO audit_logs (number, origin, size, frontier) \
                      SELECT max(number) + 1, $1, 0, $2 FROM audit_logs RETURNING number";
     let number = sqlx::query_scalar(statement).bind(&origin).bind(tree.to_bytes()).fetch_one(connection).await?;
-    Ok(Log { number, origin, tree, misses_events: false, added: 0 })
+    Ok(Log { number, origin, tree, misses_events: false, importing_from: None, added: 0 })
 }
 
 impl Log {
@@ -75,11 +79,14 @@ impl Log {
 
     /// Stores what the tree is now.
     pub async fn save(&mut self, connection: &mut Connection) -> Result<(), sqlx::Error> {
-        sqlx::query("UPDATE audit_logs SET size = $1, frontier = $2, bytes = bytes + $3 WHERE number = $4")
+        let statement = "UPDATE audit_logs SET size = $1, frontier = $2, bytes = bytes + $3, importing_from = $5 \
+                         WHERE number = $4";
+        sqlx::query(statement)
             .bind(i64::try_from(self.tree.size()).unwrap_or(i64::MAX))
             .bind(self.tree.to_bytes())
             .bind(i64::try_from(std::mem::take(&mut self.added)).unwrap_or(i64::MAX))
             .bind(self.number)
+            .bind(self.importing_from)
             .execute(connection)
             .await
             .map(drop)

@@ -59,15 +59,15 @@ pub async fn begin_log(connection: &mut Connection, event: &Event, replica: &str
     Ok(log.origin)
 }
 
-/// Takes the oldest events into the tree that are in none, with an event that says which they are. Versions before 0.2.0 stored no line:
-/// their events get one.
+/// Takes the oldest events into the tree that are in none, and after the last of them an event that says which they are: so the numbers of
+/// events are in the order of the tree. Versions before 0.2.0 stored no line: their events get one.
 async fn take_in(connection: &mut Connection, log: &mut Log, now: i64, replica: &str) -> Result<(), sqlx::Error> {
     let rows: Vec<EventRow> = sqlx::query_as(select_events!("WHERE log IS NULL ORDER BY id LIMIT $1"))
         .bind(BATCH)
         .fetch_all(&mut *connection)
         .await?;
-    let (first, count) = (log.tree.size(), rows.len());
-    log.misses_events = count as i64 == BATCH;
+    let first = *log.importing_from.get_or_insert(i64::try_from(log.tree.size()).unwrap_or(i64::MAX));
+    log.misses_events = rows.len() as i64 == BATCH;
     for row in rows {
         let id = row.0;
         let line = match &row.12 {
@@ -87,6 +87,11 @@ async fn take_in(connection: &mut Connection, log: &mut Log, now: i64, replica: 
             .execute(&mut *connection)
             .await?;
     }
+    if log.misses_events {
+        return Ok(());
+    }
+    log.importing_from = None;
+    let count = log.tree.size() - first.unsigned_abs();
     if count > 0 {
         let event = Event::new(now, Actor::Gateway, IMPORTED, &log.origin);
         let event = event.with("first", first).with("count", count).with("root", log.tree.root().to_string());

@@ -58,6 +58,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (13, "audit_log", file!("0013_audit_log")),
         (14, "event_indexes", file!("0014_event_indexes")),
         (15, "event_retries", file!("0015_event_retries")),
+        (16, "event_import", file!("0016_event_import")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
