@@ -9,9 +9,6 @@ use crate::gateway::policy_name::PolicyName;
 use crate::gateway::store::{AuditLog, AuditRow, Store, StoreError};
 use crate::transparency_log::{Frontier, Hash};
 
-/// Records that are read at a time.
-const BATCH: i64 = 500;
-
 /// The records of one log that a sink is to get next.
 pub struct Batch {
     /// In their order; at least one.
@@ -24,6 +21,8 @@ pub struct Batch {
 pub struct Feed {
     name: PolicyName,
     store: Arc<dyn Store>,
+    /// Records of a batch: after an error all of them are sent again.
+    size: i64,
     position: Position,
     /// The trees of logs of which everything was sent.
     done: HashMap<String, Option<Frontier>>,
@@ -32,9 +31,9 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Of a sink that has got that far.
-    pub fn new(name: PolicyName, store: Arc<dyn Store>, position: Position) -> Self {
-        Self { name, store, position, done: HashMap::new(), missing: HashMap::new() }
+    /// Of a sink that has got that far and gets so many records at a time.
+    pub fn new(name: PolicyName, store: Arc<dyn Store>, size: i64, position: Position) -> Self {
+        Self { name, store, size, position, done: HashMap::new(), missing: HashMap::new() }
     }
 
     /// What is next; `None` if there is nothing now. The same again until it was [taken](Self::taken).
@@ -65,9 +64,9 @@ impl Feed {
         let origin: Arc<str> = log.origin.as_str().into();
         let (rows, next) = loop {
             let Some((last, hash)) = self.position.last(&origin) else {
-                break (self.store.audit_rows(log.number, 0, BATCH).await?, 0);
+                break (self.store.audit_rows(log.number, 0, self.size).await?, 0);
             };
-            let mut rows = self.store.audit_rows(log.number, index_of(last), BATCH + 1).await?;
+            let mut rows = self.store.audit_rows(log.number, index_of(last), self.size + 1).await?;
             match rows.first() {
                 Some(row) if row.index == index_of(last) && hash_of(row) == hash => {
                     rows.remove(0);

@@ -167,12 +167,15 @@ async fn prepare(settings: &SinkSettings, store: &Arc<dyn Store>, folder: &Path)
     let first = logs.first().ok_or("the database holds no event log")?;
     let name = settings.name.as_str();
     let file = position_file(folder, &first.origin, name);
-    let position = Position::read(&file).map_err(|error| error.to_string())?.unwrap_or_else(|| {
+    let of_file = file.clone();
+    let read = tokio::task::spawn_blocking(move || Position::read(&of_file)).await;
+    let read = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let position = read.unwrap_or_else(|| {
         tracing::warn!(sink = name, file = %file.display(), "the position of an audit sink cannot be read: it gets all events again");
         Position::default()
     });
     let writer = Writer::start(name, &settings.target, file).map_err(|error| without_codes(&error.to_string()))?;
-    Ok((Feed::new(settings.name, store.clone(), position), writer))
+    Ok((Feed::new(settings.name, store.clone(), settings.target.batch(), position), writer))
 }
 
 async fn step(feed: &mut Feed, writer: &Writer) -> Result<Step, String> {

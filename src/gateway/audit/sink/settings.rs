@@ -25,6 +25,16 @@ pub enum SinkTarget {
     Syslog(PathBuf),
 }
 
+impl SinkTarget {
+    /// How many records it gets at a time. After an error all of them are sent again, and a syslog service has then got some already.
+    pub fn batch(&self) -> i64 {
+        match self {
+            Self::Stdout | Self::File(_) => 500,
+            Self::Syslog(_) => 16,
+        }
+    }
+}
+
 impl fmt::Display for SinkTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -16,6 +16,8 @@ use super::output::Output;
 const PRIORITY: u8 = 10 * 8 + 5;
 /// The longest message in bytes, which is also what rsyslog takes by default.
 const LONGEST: usize = 8192;
+/// The same where the system does not send one of that length.
+const SHORTENED: usize = 1024;
 /// How long a service that does not read is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -48,8 +50,16 @@ impl SyslogOutput {
 impl Output for SyslogOutput {
     fn write(&mut self, records: &[SinkRecord]) -> io::Result<()> {
         for record in records {
-            let message = message(record, &host(), std::process::id());
+            let (host, process) = (host(), std::process::id());
+            let message = message(record, &host, process, LONGEST);
             let sent = self.connected()?.send(message.as_bytes());
+            let sent = match sent {
+                // The system's buffer is smaller.
+                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error()) => {
+                    self.connected()?.send(self::message(record, &host, process, SHORTENED).as_bytes())
+                }
+                sent => sent,
+            };
             // A service that was started again has another socket.
             let sent = match sent {
                 Err(error) if is_closed(&error) => {
@@ -77,14 +87,14 @@ fn is_closed(error: &io::Error) -> bool {
     )
 }
 
-fn message(record: &SinkRecord, host: &str, process: u32) -> String {
+fn message(record: &SinkRecord, host: &str, process: u32, longest: usize) -> String {
     let at = Timestamp::from_second(record.at).map_or_else(|_| "-".to_owned(), |at| at.to_string());
     let head = format!("<{PRIORITY}>1 {at} {host} ollama-auth {process} audit - ");
     let line = record.to_line();
-    if head.len() + line.len() <= LONGEST {
+    if head.len() + line.len() <= longest {
         return head + &line;
     }
-    head.clone() + &record.to_cut_line(LONGEST - head.len())
+    head.clone() + &record.to_cut_line(longest - head.len())
 }
 
 /// The name of this machine, as a message may have it.
@@ -105,9 +115,9 @@ mod tests {
         let record = SinkRecord { origin: "a".into(), index: 3, at: 1_800_000_000, line: Some("{\"x\":1}".to_owned()) };
         let expected =
             r#"<85>1 2027-01-15T08:00:00Z host ollama-auth 42 audit - {"log":"a","index":3,"record":{"x":1}}"#;
-        assert_eq!(message(&record, "host", 42), expected);
+        assert_eq!(message(&record, "host", 42, LONGEST), expected);
         let record = SinkRecord { line: Some(format!("{{\"x\":\"{}\"}}", "y".repeat(20_000))), ..record };
-        let message = message(&record, "host", 42);
+        let message = message(&record, "host", 42, LONGEST);
         assert_eq!(message.len(), LONGEST);
         let (_, line) = message.split_once(" - ").unwrap();
         let read: Value = serde_json::from_str(line).unwrap();
