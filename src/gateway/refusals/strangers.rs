@@ -21,7 +21,8 @@ impl Strangers {
     pub fn admit(&mut self, now: i64) -> bool {
         let (age, seconds) = (now.abs_diff(self.since), WINDOWS[self.place]);
         if age >= seconds {
-            let goes_on = self.new > 0 && age < 2 * seconds;
+            // Until it was quiet for the longest window: otherwise pauses between bursts would keep the windows short.
+            let goes_on = self.new > 0 && age < 2 * WINDOWS[WINDOWS.len() - 1];
             let place = if goes_on { (self.place + 1).min(WINDOWS.len() - 1) } else { 0 };
             *self = Self { since: now, place, new: 0 };
         }
@@ -50,6 +51,16 @@ mod tests {
         assert_eq!(admitted(&mut strangers, start + 659, 1000), 0);
         let all: usize = (660..86_400).map(|second| admitted(&mut strangers, start + second, 1)).sum();
         assert!((23 * MAX_NEW..=25 * MAX_NEW).contains(&all), "{all} in a day");
+    }
+
+    #[test]
+    fn pauses_between_bursts_do_not_keep_the_windows_short() {
+        for pause in [60, 120, 600, 1200, 3600] {
+            let mut strangers = Strangers::default();
+            let times = (0..86_400 / pause).map(|burst| 1_000_000 + burst * pause);
+            let all: usize = times.map(|at| admitted(&mut strangers, at, MAX_NEW)).sum();
+            assert!(all <= 27 * MAX_NEW, "{pause}: {all} in a day");
+        }
     }
 
     #[test]
