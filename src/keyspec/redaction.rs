@@ -12,21 +12,21 @@ const ENCODINGS: usize = 3;
 /// The text with a name in place of each API key, which `name` finds by the key's hash. Without a hash it has the form of a key and another
 /// checksum: one whose case was changed, or with a typing error. A percent-encoded text with a key is decoded.
 pub fn without_keys<'a>(text: &'a str, name: impl Fn(Option<&KeyHash>) -> String) -> Cow<'a, str> {
-    if let Some(replaced) = replaced(text, &name) {
-        return Cow::Owned(replaced);
-    }
-    let mut decoded = Cow::Borrowed(text);
+    let mut found = replaced(text, &name);
+    let mut decoded = Cow::Borrowed(found.as_deref().unwrap_or(text)).into_owned();
     for _ in 0..ENCODINGS {
         if !decoded.contains('%') {
             break;
         }
-        let next = percent_decode_str(&decoded).decode_utf8_lossy().into_owned();
-        if let Some(replaced) = replaced(&next, &name) {
-            return Cow::Owned(replaced);
+        // What is decoded here was checked in its encoded form: it must not bring control characters with it.
+        let visible = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+        decoded = percent_decode_str(&decoded).decode_utf8_lossy().chars().map(visible).collect();
+        if let Some(replaced) = replaced(&decoded, &name) {
+            decoded.clone_from(&replaced);
+            found = Some(replaced);
         }
-        decoded = Cow::Owned(next);
     }
-    Cow::Borrowed(text)
+    found.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// The text for a log, without keys.
@@ -89,6 +89,8 @@ mod tests {
             (format!("/a%20b?k={}", known.replace('_', "%5F")), "/a b?k=key_a".to_owned()),
             (format!("%2522{}%2522", known.replace('_', "%255f")), "\"key_a\"".to_owned()),
             (known.bytes().map(|byte| format!("%{byte:02x}")).collect(), "key_a".to_owned()),
+            (format!("{unknown} {}", known.replace('_', "%5f")), "(key) key_a".to_owned()),
+            (format!("a%00%0A{}", known.replace('_', "%5f")), "a\u{fffd}\u{fffd}key_a".to_owned()),
         ] {
             assert_eq!(shown(&text, &key), expected);
             assert!(holds_key(&text));
