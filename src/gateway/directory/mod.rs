@@ -30,7 +30,7 @@ use std::time::Instant;
 
 use secrecy::SecretString;
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 use crate::gateway::environments::Environments;
@@ -54,6 +54,9 @@ pub use memory::{DirectoryError, Ended, Place};
 use unstored::Revocations;
 pub use unstored::Withdrawn;
 
+/// Searches in the event log at a time. A store has few connections.
+const EVENT_SEARCHES: usize = 2;
+
 /// A credential that is on record, with its account.
 #[derive(Clone, Debug)]
 pub struct Known<T> {
@@ -72,6 +75,8 @@ struct Inner {
     memory: RwLock<Memory>,
     /// Held by who makes a change.
     writing: tokio::sync::Mutex<()>,
+    /// Of searches in the event log: more at a time would keep everything else from the database.
+    event_searches: Semaphore,
     /// Of this start, among the gateways that share the store.
     id: Uuid,
     /// The name of this gateway in events.
@@ -106,6 +111,7 @@ impl Directory {
             store,
             memory,
             writing: Default::default(),
+            event_searches: Semaphore::new(EVENT_SEARCHES),
             id: Uuid::new_v4(),
             replica: OnceLock::new(),
             budget: ChangeBudget::default(),
@@ -310,8 +316,11 @@ impl Directory {
     /// # Errors
     /// [`StoreError`].
     pub async fn event_page(&self, limit: u32, filter: EventFilter) -> Result<EventPage, StoreError> {
-        let store = self.0.store.clone();
-        let asked = self.0.runtime.spawn(async move { store.events(limit, &filter).await });
+        let inner = self.0.clone();
+        let asked = self.0.runtime.spawn(async move {
+            let _few_at_a_time = inner.event_searches.acquire().await;
+            inner.store.events(limit, &filter).await
+        });
         asked.await.map_err(|_| ending())?
     }
 
@@ -320,8 +329,11 @@ impl Directory {
     /// # Errors
     /// [`StoreError`].
     pub async fn event_lines(&self, limit: u32, filter: EventFilter) -> Result<LinePage, StoreError> {
-        let store = self.0.store.clone();
-        let asked = self.0.runtime.spawn(async move { store.event_lines(limit, &filter).await });
+        let inner = self.0.clone();
+        let asked = self.0.runtime.spawn(async move {
+            let _few_at_a_time = inner.event_searches.acquire().await;
+            inner.store.event_lines(limit, &filter).await
+        });
         asked.await.map_err(|_| ending())?
     }
 

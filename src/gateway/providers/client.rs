@@ -30,12 +30,12 @@ use super::transaction::{Purpose, Transaction};
 use crate::disk::{Exposure, read_input};
 use crate::gateway::oidc::{Http, HttpError, IssuerError, Issuers, Metadata, TokenError};
 
-/// The scope that gives a refresh token which outlives the session at the provider.
 /// Errors of a token endpoint that are about the person, and not about this gateway (OpenID Connect Core 1.0, section 3.1.2.6; RFC 6749).
 const OF_THE_PERSON: [&str; 5] =
     ["access_denied", "interaction_required", "login_required", "consent_required", "account_selection_required"];
 /// Errors that pass.
 const PASSING: [&str; 3] = ["server_error", "temporarily_unavailable", "slow_down"];
+/// The scope that gives a refresh token which outlives the session at the provider.
 const OFFLINE: &str = "offline_access";
 /// So old may the sign-in at the provider be, in seconds: asked for so that the provider says how old it is.
 const OLDEST_SIGN_IN: &str = "2592000";

@@ -99,7 +99,7 @@ fn events(context: &PageContext, wanted: &AuditFilter, found: &EventPage) -> Mar
                     @else { "No event matches." }
                 } }
                 @if found.next.is_some() {
-                    p.hint { "With several filters, some 50,000 events are looked at for one page. Continue below, or limit the time." }
+                    p.hint { "With several filters, a bounded number of events is examined for one page. Continue below, or limit the time." }
                 }
             }
         } @else {

@@ -59,10 +59,14 @@ impl AuditFilter {
     /// What is asked of the store.
     ///
     /// # Errors
-    /// Not an address, or not a time.
+    /// Not an address or time, or control characters.
     pub fn parse(&self) -> Result<EventFilter, FieldError> {
         let text = |name: &str| self.get(name).map(str::to_owned);
         let wrong = |field, message: &str| FieldError::new(field, StatusCode::UNPROCESSABLE_ENTITY, message);
+        // No event has one, and PostgreSQL takes no NUL.
+        if let Some((name, _)) = self.0.iter().find(|(_, value)| value.contains(char::is_control)) {
+            return Err(wrong(name, "A filter must not contain control characters."));
+        }
         let address = |text: &str| {
             text.parse::<IpAddr>()
                 .map(|address| address.to_canonical().to_string())
@@ -146,5 +150,6 @@ mod tests {
         assert_eq!(filter("::ffff:192.0.2.7").unwrap().address.as_deref(), Some("192.0.2.7"));
         assert_eq!(filter("2001:DB8::7").unwrap().address.as_deref(), Some("2001:db8::7"));
         assert_eq!(filter("10.0.0.0/8").unwrap_err().field, "address");
+        assert_eq!(AuditFilter(vec![("user", "a\0".to_owned())]).parse().unwrap_err().field, "user");
     }
 }
