@@ -2358,7 +2358,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         }
         'ollama-auth;gateway;audit;verify' {
             [CompletionResult]::new('--checkpoints', '--checkpoints', [CompletionResultType]::ParameterName, 'Compare with the checkpoints in this file, which was kept elsewhere')
-            [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'The verifier key of the checkpoints; otherwise that of this machine''s key file')
+            [CompletionResult]::new('--key', '--key', [CompletionResultType]::ParameterName, 'A verifier key of the checkpoints; otherwise those of this machine''s key file. Repeat it for earlier keys')
             [CompletionResult]::new('--database', '--database', [CompletionResultType]::ParameterName, 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Use this host [default: `status` tells which]')

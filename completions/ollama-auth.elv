@@ -2265,7 +2265,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         }
         &'ollama-auth;gateway;audit;verify'= {
             cand --checkpoints 'Compare with the checkpoints in this file, which was kept elsewhere'
-            cand --key 'The verifier key of the checkpoints; otherwise that of this machine''s key file'
+            cand --key 'A verifier key of the checkpoints; otherwise those of this machine''s key file. Repeat it for earlier keys'
             cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'
             cand --host 'Use this host [default: `status` tells which]'

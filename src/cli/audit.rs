@@ -14,8 +14,8 @@ use super::values::AgeArg;
 /// Show the event log: sign-ins, approvals, keys and accounts
 ///
 /// Prints the newest events: who did what, from which address, and why something was refused. Of refusals that repeat, the first is one
-/// line, and the others are counted in a second one. With several filters, some 50,000 events are looked at; the list then says where to
-/// continue.
+/// line, and the others are counted in a second one. With several filters, a bounded number of events is examined; the list then says where
+/// to continue.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 # Show the last 100 events
@@ -253,9 +253,9 @@ pub struct AuditVerifyArgs {
     /// Compare with the checkpoints in this file, which was kept elsewhere
     #[arg(long, value_name = "FILE")]
     pub checkpoints: Option<PathBuf>,
-    /// The verifier key of the checkpoints; otherwise that of this machine's key file
+    /// A verifier key of the checkpoints; otherwise those of this machine's key file. Repeat it for earlier keys
     #[arg(long, value_name = "KEY", requires = "checkpoints")]
-    pub key: Option<String>,
+    pub key: Vec<String>,
     /// Which database
     #[command(flatten)]
     pub database: DatabaseArgs,

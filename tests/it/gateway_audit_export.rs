@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::gateway_audit_tampering::change;
 use crate::harness::cmd::Output;
 use crate::harness::gateway::Gateway;
 
@@ -102,6 +104,22 @@ fn an_export_has_all_logs_and_says_where_each_ended() {
     let sandbox = crate::harness::cmd::Sandbox::new();
     let found = sandbox.command(["gateway", "audit", "verify", "--json"]).args([&cut]).run().expect_code(8).json();
     assert_eq!(kinds(&found), ["tree"]);
+    // The log before is gone as a whole: the first record of the next one names it.
+    let second = text.lines().skip(6).flat_map(|line| [line, "\n"]).collect::<String>();
+    let without = gateway.sandbox().write("without.jsonl", second);
+    let of_second = gateway.sandbox().write("second.txt", &note);
+    for kept in [&kept, &of_second] {
+        assert!(kinds(&verify(&gateway, &without, kept).expect_code(8).json()).contains(&"tree"));
+    }
+    // The same in the database.
+    let backup = gateway.sandbox().path("without.db");
+    gateway.admin(&["db", "backup", backup.to_str().unwrap()]).expect_code(0);
+    verify(&gateway, &backup, &kept).expect_code(0);
+    change(&backup, &["DELETE FROM events WHERE log = 1", "DELETE FROM audit_logs WHERE number = 1"]);
+    for kept in [&kept, &of_second] {
+        let found = verify(&gateway, &backup, kept).expect_code(8).json();
+        assert_eq!((kinds(&found), &found["findings"][0]["last"]), (vec!["missing"], &5.into()));
+    }
     // A checkpoint of a log that is not there.
     let other = Gateway::start("http://127.0.0.1:9");
     other.add_user("ada", "admin");
@@ -163,7 +181,32 @@ fn new_events_are_printed_as_they_happen() {
                 assert!(line.contains(&format!("user.created  {name}  by admin")), "{line}");
             }
         }
-        child.signal(rustix::process::Signal::INT);
+        child.signal(Signal::INT);
         child.finish();
     }
+}
+
+/// They are taken in in batches.
+#[test]
+fn a_log_with_many_events_of_an_earlier_version_is_in_order() {
+    const OLD: u64 = 12_000;
+    let mut gateway = Gateway::start("http://127.0.0.1:9");
+    gateway.end(Signal::TERM);
+    let add = format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {OLD}) \
+         INSERT INTO events (at, actor, action, subject, detail, address) SELECT i, 'user:eve', 'key.ending', 'key_' || i, '', '' FROM n"
+    );
+    change(&gateway.database(), &[&add]);
+    gateway.restart();
+    gateway.add_user("ada", "admin");
+    let imported = audit(&gateway, &["--action", "audit.imported", "--json"]).expect_code(0).json();
+    let imported = imported["events"].as_array().unwrap();
+    assert_eq!((imported.len(), &imported[0]["details"]["count"]), (1, &OLD.into()), "{imported:?}");
+    audit(&gateway, &["verify"]).expect_code(0);
+    let note = audit(&gateway, &["checkpoint", "--now"]).expect_code(0).stdout().to_owned();
+    let kept = gateway.sandbox().write("kept.txt", note);
+    let file = gateway.sandbox().path("events.jsonl");
+    audit(&gateway, &["export", file.to_str().unwrap()]).expect_code(0);
+    let found = verify(&gateway, &file, &kept).expect_code(0).json();
+    assert_eq!(found["logs"][0]["proven_until"], OLD + 2);
 }

@@ -65,9 +65,17 @@ fn the_old_key_vouches_for_the_new_one() {
         let expected = [("audit.key_removed", &both[0]), ("audit.key_added", &both[1])];
         let expected = expected.map(|(action, key)| (Value::from(action), Value::from(key.as_str())));
         assert_eq!(changes, expected.each_ref().map(|(action, key)| (action, key)));
-        // An auditor who kept all checkpoints and knows both keys, and one who has learned the new one alone.
-        let kept = gateway.sandbox().write("kept.txt", format!("{second}{third}"));
-        audit(&gateway, &["verify", "--checkpoints", kept.to_str().unwrap()]).expect_code(0);
+        // An auditor who kept all checkpoints: with the new key the first proves nothing, with both all are compared.
+        let kept = gateway.sandbox().write("kept.txt", format!("{first}{second}{third}"));
+        let verify = ["verify", "--checkpoints", kept.to_str().unwrap()];
+        let output = audit(&gateway, &verify).expect_code(0);
+        assert!(output.stderr().contains("1 checkpoints are signed with other keys only"), "{}", output.stderr());
+        let output = audit(&gateway, &[&verify[..], &["--key", &both[0], "--key", &both[1]]].concat()).expect_code(0);
+        assert!(!output.stderr().contains("other keys"), "{}", output.stderr());
+        // One that was changed is not left out.
+        let forged = second.replacen(&format!("\n{}\n", tree(&second).0), "\n9\n", 1);
+        let kept = gateway.sandbox().write("kept.txt", format!("{first}{forged}{third}"));
+        audit(&gateway, &["verify", "--checkpoints", kept.to_str().unwrap()]).expect_code(1);
     }
 }
 

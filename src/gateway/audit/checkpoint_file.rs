@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::known_tree::KnownTree;
-use crate::transparency_log::{CheckpointError, SignedCheckpoint, VerifierKey, split_checkpoints};
+use crate::transparency_log::{CheckpointError, NoteError, SignedCheckpoint, VerifierKey, split_checkpoints};
 
 /// Why a file of checkpoints is refused.
 #[derive(Debug, Error)]
@@ -21,14 +21,22 @@ pub enum CheckpointFileError {
     },
 }
 
-/// The trees that the checkpoints of a file name, which must all be signed by one of these keys. One that was cut off at the end is left
-/// out.
+/// What a file of checkpoints holds.
+#[derive(Debug, Default)]
+pub struct CheckpointFile {
+    /// The trees that its checkpoints name.
+    pub known: Vec<KnownTree>,
+    /// How many checkpoints are signed with other keys alone: before a key was replaced, for example. They prove nothing.
+    pub unknown_keys: usize,
+}
+
+/// Reads the checkpoints of a file that one of these keys has signed. One that was cut off at the end is left out.
 ///
 /// # Errors
 /// [`CheckpointFileError`].
-pub fn read_checkpoints(text: &str, keys: &[VerifierKey]) -> Result<Vec<KnownTree>, CheckpointFileError> {
+pub fn read_checkpoints(text: &str, keys: &[VerifierKey]) -> Result<CheckpointFile, CheckpointFileError> {
     let all = split_checkpoints(text);
-    let (mut known, last) = (Vec::new(), all.len().saturating_sub(1));
+    let (mut file, last, mut unknown) = (CheckpointFile::default(), all.len().saturating_sub(1), None);
     for (number, (line, note)) in all.into_iter().enumerate() {
         let is_cut = number == last && !note.ends_with('\n');
         let read = SignedCheckpoint::parse(note.as_bytes()).and_then(|signed| {
@@ -37,11 +45,19 @@ pub fn read_checkpoints(text: &str, keys: &[VerifierKey]) -> Result<Vec<KnownTre
         });
         match read {
             Ok((origin, tree)) => {
-                known.push(KnownTree { origin, size: tree.size, root: tree.root, note: Some(note.to_owned()) });
+                file.known.push(KnownTree { origin, size: tree.size, root: tree.root, note: Some(note.to_owned()) });
             }
             Err(_) if is_cut && number > 0 => {}
+            Err(reason @ CheckpointError::Note(NoteError::NotSigned)) => {
+                file.unknown_keys += 1;
+                unknown.get_or_insert(CheckpointFileError::Checkpoint { line, reason });
+            }
             Err(reason) => return Err(CheckpointFileError::Checkpoint { line, reason }),
         }
     }
-    if known.is_empty() { Err(CheckpointFileError::Empty) } else { Ok(known) }
+    match unknown {
+        _ if !file.known.is_empty() => Ok(file),
+        Some(unknown) => Err(unknown),
+        None => Err(CheckpointFileError::Empty),
+    }
 }

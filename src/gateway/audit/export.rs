@@ -3,6 +3,7 @@
 //! A line does not say which index it has. What a file needs for that is in its records: one names each log that was begun, with the end
 //! of the log before, and one names the first record that was kept of a log whose oldest were removed.
 
+use std::collections::HashMap;
 use std::io::{self, BufRead};
 
 use serde::Deserialize;
@@ -12,11 +13,14 @@ use thiserror::Error;
 use super::comparison::Comparison;
 use super::finding::Finding;
 use super::known_tree::KnownTree;
-use super::verification::{LogReport, Verification};
+use super::log_link::{LOG_BEGUN, LogLink};
+use super::report::{LogReport, Verification};
 use crate::transparency_log::{Frontier, Hash};
 
 /// The longest line that is read as a record.
 const LONGEST_LINE: usize = 1 << 20;
+/// No database has more logs.
+const MOST_PARTS: usize = 4096;
 /// What a log is called whose origin nothing names.
 const UNNAMED: &str = "unnamed log";
 
@@ -59,15 +63,9 @@ struct Part {
 struct Line<'a> {
     action: String,
     subject: String,
-    #[serde(borrow)]
-    details: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct Begun {
-    before: String,
-    size: u64,
-    root: String,
+    /// Events of version 0.1.0 have none.
+    #[serde(borrow, default)]
+    details: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -87,9 +85,8 @@ pub fn verify_export<R: BufRead>(
 ) -> Result<Verification, ExportError> {
     let mut parts = parts(open()?)?;
     name_the_first(&mut parts, known);
-    if let Some(other) = known.iter().find(|tree| parts.iter().all(|part| part.origin.as_ref() != Some(&tree.origin))) {
-        return Err(ExportError::OtherLog(other.origin.clone()));
-    }
+    let is_known = |tree: &&KnownTree| parts.iter().any(|part| part.origin.as_ref() == Some(&tree.origin));
+    let other = known.iter().find(|tree| !is_known(tree)).map(|tree| tree.origin.clone());
     let mut found = Verification { logs: Vec::new(), outside: 0, findings: Vec::new() };
     let mut lines = Lines::new(open()?);
     for part in parts {
@@ -120,25 +117,30 @@ pub fn verify_export<R: BufRead>(
         let (first, root) = (part.first, tree.map(|tree| tree.root().to_string()));
         found.logs.push(LogReport { origin, first, size, root, proven_until: comparison.proven });
     }
-    Ok(found)
+    match other {
+        Some(other) if found.findings.is_empty() => Err(ExportError::OtherLog(other)),
+        _ => Ok(found),
+    }
 }
 
 /// How the file is divided.
 fn parts(file: impl BufRead) -> Result<Vec<Part>, ExportError> {
     let (mut parts, mut lines) = (vec![Part { before: Some(Frontier::new()), ..Part::default() }], Lines::new(file));
-    let mut removals: Vec<Removed> = Vec::new();
+    let mut removals: HashMap<String, Removed> = HashMap::new();
     loop {
         let number = lines.number + 1;
         let Some(text) = lines.next()? else { break };
         let line: Line<'_> = serde_json::from_str(text).map_err(|_| ExportError::Line(number))?;
-        let details = line.details.get();
+        let details = line.details.map_or("{}", RawValue::get);
         let last = parts.len() - 1;
         match line.action.as_str() {
-            "audit.log_begun" => {
-                let begun: Begun = serde_json::from_str(details).map_err(|_| ExportError::Line(number))?;
-                let root = Hash::from_base64(&begun.root).ok_or(ExportError::Line(number))?;
-                parts[last].origin.get_or_insert(begun.before);
-                parts[last].end = Some((begun.size, root));
+            LOG_BEGUN => {
+                let LogLink { before, size, root } = LogLink::read(text).ok_or(ExportError::Line(number))?;
+                if parts.len() == MOST_PARTS {
+                    return Err(ExportError::Line(number));
+                }
+                parts[last].origin.get_or_insert(before);
+                parts[last].end = Some((size, root));
                 parts.push(Part {
                     origin: Some(line.subject),
                     before: Some(Frontier::new()),
@@ -150,20 +152,27 @@ fn parts(file: impl BufRead) -> Result<Vec<Part>, ExportError> {
             "audit.imported" => drop(parts[last].origin.get_or_insert(line.subject)),
             "audit.removed" => {
                 parts[last].origin.get_or_insert(line.subject);
-                removals.extend(serde_json::from_str::<Removed>(details));
+                // The last one counts: it says where the file begins.
+                if let Ok(removed) = serde_json::from_str::<Removed>(details)
+                    && removed.first_kept <= Frontier::MAX_SIZE
+                {
+                    removals.insert(removed.origin.clone(), removed);
+                }
             }
             _ => {}
         }
         parts[last].lines += 1;
     }
-    // Of the log before the first that is left nothing is there.
-    parts.retain(|part| part.lines > 0);
-    if parts.is_empty() {
+    if parts.iter().all(|part| part.lines == 0) {
         return Err(ExportError::Empty);
     }
+    // Of the log before the first that is left nothing is there, if a later one says that events were removed up to itself.
+    let is_of_later = |origin: &String| parts[1..].iter().any(|part| part.origin.as_ref() == Some(origin));
+    if parts[0].lines == 0 && removals.keys().any(is_of_later) {
+        parts.remove(0);
+    }
     let first = &mut parts[0];
-    // The last one counts: it says where the file begins.
-    if let Some(removed) = removals.iter().rev().find(|removed| first.origin.as_ref() == Some(&removed.origin)) {
+    if let Some(removed) = first.origin.as_ref().and_then(|origin| removals.get(origin)) {
         let hashes: Option<Vec<Hash>> = removed.hashes.iter().map(|hash| Hash::from_base64(hash)).collect();
         first.first = removed.first_kept;
         first.before = hashes.and_then(|hashes| Frontier::from_hashes(removed.first_kept, hashes));

@@ -87,11 +87,19 @@ impl Signer {
         };
         store.sign_log(&[], &look).await?;
         let Some(state) = lock(&found).take() else { return Ok(None) };
-        if !is_due(&state, at, is_wanted) {
+        if !is_wanted && !is_due(&state, at, is_wanted) {
             return Ok(None);
         }
         let keys = read_keys(&self.key_file)?;
         let verifiers: Vec<VerifierKey> = keys.iter().map(|key| key.verifier().clone()).collect();
+        // After a key was added, although nothing else happened since.
+        let is_due = |state: &LogState| {
+            let lacks = |last: &StoredCheckpoint| signers(&last.note, &verifiers) < keys.len();
+            is_due(state, at, is_wanted) || is_wanted && state.last.as_ref().is_some_and(lacks)
+        };
+        if !is_due(&state) {
+            return Ok(None);
+        }
         let origin = state.log.origin.clone();
         let seen = self.seen(&origin, &verifiers)?;
         let stored = match &state.last {
@@ -110,7 +118,7 @@ impl Signer {
                 *lock(&lost) = Some(tree.size);
                 return None;
             }
-            checkpoint(&keys, state, at).filter(|_| is_due(state, at, is_wanted))
+            checkpoint(&keys, state, at).filter(|_| is_due(state))
         };
         let made = store.sign_log(&sizes, &sign).await?;
         if let Some(size) = lock(&lost).take() {
@@ -175,6 +183,12 @@ fn is_due(state: &LogState, at: i64, is_wanted: bool) -> bool {
             grown >= RECORDS || grown > 0 && (!(0..PAUSE).contains(&age) || is_wanted) || age >= DAY
         }
     }
+}
+
+/// How many of the keys have signed a checkpoint.
+fn signers(note: &str, verifiers: &[VerifierKey]) -> usize {
+    let signed = SignedCheckpoint::parse(note.as_bytes()).ok();
+    signed.and_then(|signed| signed.signers(verifiers).ok().map(|signers| signers.len())).unwrap_or_default()
 }
 
 fn tree_of(note: &str, origin: &str, verifiers: &[VerifierKey]) -> Option<TreeHead> {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde_json::Value;
 
 use super::finding::Finding;
 use super::known_tree::KnownTree;
 use super::log_check::{LogCheck, MOST_FINDINGS};
+use super::log_link::LogLink;
+use super::report::{LogReport, Verification};
 use super::stored_checkpoints::{self, MOST, stored_trees};
 use super::times::Times;
 use crate::gateway::store::{AuditLog, AuditReader, AuditRow, EventCounts, StoreError, StoredCheckpoint};
@@ -17,32 +18,6 @@ use crate::transparency_log::{Frontier, Hash, Subtree};
 const PAGE: i64 = 2000;
 /// The levels of subtrees whose hashes are stored.
 const LEVELS: [u8; 5] = [8, 16, 24, 32, 40];
-
-/// What was found.
-#[derive(Debug, Serialize)]
-pub struct Verification {
-    /// Each log, the oldest first.
-    pub logs: Vec<LogReport>,
-    /// Events of a version before this one, which no tree has yet.
-    pub outside: i64,
-    /// What is wrong.
-    pub findings: Vec<Finding>,
-}
-
-/// What a log is.
-#[derive(Debug, Serialize)]
-pub struct LogReport {
-    /// Its origin.
-    pub origin: String,
-    /// The first record that was not removed.
-    pub first: u64,
-    /// How many records it had in all.
-    pub size: u64,
-    /// The root of its tree; null if a record is missing.
-    pub root: Option<String>,
-    /// So many records are proven by a tree that is known from elsewhere.
-    pub proven_until: Option<u64>,
-}
 
 /// Reads everything, and compares it with trees that are known from elsewhere.
 ///
@@ -56,6 +31,9 @@ pub async fn verify(reader: &mut dyn AuditReader, known: &[KnownTree]) -> Result
     let checkpoints = reader.checkpoints(MOST).await?;
     let (noted, mut times) = (reader.times().await?, Times::default());
     for log in reader.logs().await? {
+        let first = reader.rows(log.number, 0, 1).await?.pop().filter(|row| row.index == 0);
+        let link = first.and_then(|row| LogLink::read(row.line.as_deref()?));
+        found.findings.extend(link.and_then(|link| link.check(found.logs.last())));
         let (report, findings, rows, of_log) = one(reader, &log, &removals, known, &checkpoints).await?;
         found.logs.push(report);
         found.findings.extend(findings);

@@ -7,7 +7,7 @@ use super::keys;
 use crate::app::App;
 use crate::cli::AuditRotateKeyArgs;
 use crate::commands::gateway::admin;
-use crate::disk::{Snapshot, replace_file};
+use crate::disk::{Snapshot, probe_replace, replace_file};
 use crate::exit::{Exit, Problem};
 use crate::gateway::audit::read_keys;
 use crate::gateway::{AdminReply, AdminRequest, DatabaseLocation};
@@ -41,6 +41,7 @@ pub async fn run(app: &App, args: &AuditRotateKeyArgs) -> anyhow::Result<Exit> {
         held.push(new);
         note
     };
+    probe_replace(&path, &before)?;
     // The event first: no checkpoint is signed with a key that the log does not name.
     let AdminReply::Noted = admin::request(app, &args.database, note).await? else {
         return Err(admin::unexpected_reply().into());

@@ -9,7 +9,7 @@ use crate::cli::AuditVerifyArgs;
 use crate::commands::gateway::{admin, config, database};
 use crate::exit::{Exit, Problem};
 use crate::gateway::DatabaseLocation;
-use crate::gateway::audit::{KnownTree, Verification, read_checkpoints, verify, verify_export};
+use crate::gateway::audit::{CheckpointFile, KnownTree, Verification, read_checkpoints, verify, verify_export};
 use crate::ui::{Column, Table};
 
 /// How a file of SQLite begins.
@@ -22,17 +22,19 @@ const SHOWN: usize = 20;
 /// # Errors
 /// A database that cannot be read.
 pub async fn run(app: &App, args: &AuditVerifyArgs) -> anyhow::Result<Exit> {
-    let known = match &args.checkpoints {
+    let CheckpointFile { known, unknown_keys } = match &args.checkpoints {
         Some(path) => {
-            let keys = match &args.key {
-                Some(text) => vec![text.parse().map_err(|error| Problem::new(Exit::Usage, format!("--key: {error}")))?],
-                None => keys::verifiers(app, &args.database)?,
+            let parse =
+                |text: &String| text.parse().map_err(|error| Problem::new(Exit::Usage, format!("--key: {error}")));
+            let keys = match args.key.as_slice() {
+                [] => keys::verifiers(app, &args.database)?,
+                keys => keys.iter().map(parse).collect::<Result<_, _>>()?,
             };
             let failed = |reason: String| Problem::new(Exit::Failed, format!("{}: {reason}", path.display()));
             let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
             read_checkpoints(&text, &keys).map_err(|error| failed(error.to_string()))?
         }
-        None => Vec::new(),
+        None => CheckpointFile::default(),
     };
     let export = args.source.as_deref().map(Path::new).filter(|path| is_export(path));
     let found = match export {
@@ -43,11 +45,6 @@ pub async fn run(app: &App, args: &AuditVerifyArgs) -> anyhow::Result<Exit> {
         }
         None => verify_database(app, args, &known).await?,
     };
-    if app.printer.is_json() {
-        app.printer.json(&found)?;
-    } else {
-        print(app, &found, export.is_some())?;
-    }
     let is_proven = found.logs.iter().any(|log| log.proven_until.is_some());
     if found.findings.is_empty() && !known.is_empty() && !is_proven {
         return Err(Problem::new(
@@ -56,6 +53,16 @@ pub async fn run(app: &App, args: &AuditVerifyArgs) -> anyhow::Result<Exit> {
         )
         .hint("give a later checkpoint")
         .into());
+    }
+    if app.printer.is_json() {
+        app.printer.json(&found)?;
+    } else {
+        print(app, &found, export.is_some())?;
+    }
+    if unknown_keys > 0 {
+        app.printer.note(&format!(
+            "{unknown_keys} checkpoints are signed with other keys only and prove nothing: give these keys with --key, too."
+        ));
     }
     Ok(if found.findings.is_empty() { Exit::Done } else { Exit::Found })
 }
@@ -69,12 +76,15 @@ async fn verify_database(app: &App, args: &AuditVerifyArgs, known: &[KnownTree])
         admin::require_file(path)?;
     }
     let mut reader = location.audit().await?;
+    let found = verify(&mut *reader, known).await?;
     let logs = reader.logs().await?;
-    if let Some(other) = known.iter().find(|tree| logs.iter().all(|log| log.origin != tree.origin)) {
+    if found.findings.is_empty()
+        && let Some(other) = known.iter().find(|tree| logs.iter().all(|log| log.origin != tree.origin))
+    {
         let problem = format!("a checkpoint is of the log {}, which this database does not have", other.origin);
         return Err(Problem::new(Exit::Failed, problem).into());
     }
-    Ok(verify(&mut *reader, known).await?)
+    Ok(found)
 }
 
 /// Whether it is a file, and no SQLite database.
@@ -111,7 +121,8 @@ fn print(app: &App, found: &Verification, is_export: bool) -> anyhow::Result<()>
     }
     for log in found.logs.iter().filter(|log| log.first > 0) {
         let removed = log.first;
-        printer.note(&format!("{}: the first {removed} records were removed after their time.", log.origin));
+        let origin = &log.origin;
+        printer.note(&format!("{origin}: the first {removed} records were removed, as a record of the log says."));
     }
     for finding in found.findings.iter().take(SHOWN) {
         match finding.log() {

@@ -6,7 +6,8 @@ use std::ops::Range;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::gateway::audit::known_tree::KnownTree;
-use crate::gateway::audit::verification::{Verification, verify};
+use crate::gateway::audit::report::Verification;
+use crate::gateway::audit::verification::verify;
 use crate::gateway::store::{
     Answer, AuditLog, AuditReader, AuditRow, BlockTimes, EventCounts, EventFilter, LinePage, StoreError,
     StoredCheckpoint,
