@@ -22,6 +22,7 @@ mod role;
 mod snapshot;
 mod sqlite;
 mod transfer;
+mod usage;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -56,6 +57,7 @@ pub use role::{Role, RoleError};
 pub use snapshot::Snapshot;
 pub use sqlite::SqliteStore;
 pub use transfer::CopiedTable;
+pub use usage::{TokenCount, UsageRecord, UsageSeries, UsageStatus, UsageTotals};
 
 use crate::keyspec::KeyId;
 

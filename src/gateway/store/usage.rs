@@ -1,0 +1,112 @@
+//! What requests used of the upstream server: one record for each, and totals by hour and by day.
+
+use uuid::Uuid;
+
+use crate::gateway::policy_name::PolicyName;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UsageStatus {
+    /// The final message of its API came.
+    Complete,
+    /// An error message came, or the response ended without a final message.
+    Failed,
+    /// The connection to the upstream server broke, or the gateway ended the response.
+    Cut,
+    /// The caller left.
+    Cancelled,
+}
+
+impl UsageStatus {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Complete, Self::Failed, Self::Cut, Self::Cancelled];
+
+    /// As it is stored and shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+            Self::Cut => "cut",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// How many tokens a request used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenCount {
+    /// Those of the prompt.
+    pub input: u64,
+    /// Those that were generated.
+    pub output: u64,
+    /// The upstream server did not say, or not both.
+    pub is_estimate: bool,
+}
+
+/// What one request used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UsageRecord {
+    /// When it ended, in Unix seconds.
+    pub ended_at: i64,
+    /// What it is counted for; the model is empty unless the upstream server answered 2xx.
+    pub series: UsageSeries,
+    /// The credential: `key:ID`, `device:FINGERPRINT` or `workload:NAME`.
+    pub credential: String,
+    /// The environment that it was in.
+    pub environment: Option<PolicyName>,
+    /// The caller's network, `192.0.2.0/24` or `2001:db8::/48`.
+    pub network: String,
+    /// The id of the request, as in the log.
+    pub request: String,
+    /// The path of the route.
+    pub route: &'static str,
+    /// The HTTP status of the response; 0 if none came.
+    pub http_status: u16,
+    /// How it ended.
+    pub status: UsageStatus,
+    /// Its tokens.
+    pub tokens: TokenCount,
+    /// How long it took until the first token came, in milliseconds; `None` if none came.
+    pub first_token_ms: Option<u64>,
+    /// How long it took, in milliseconds, from when it was admitted.
+    pub total_ms: u64,
+    /// The bytes of the response's body.
+    pub bytes: u64,
+}
+
+/// What usage is added up by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UsageSeries {
+    /// The account.
+    pub account: Uuid,
+    /// The credential as in [`UsageRecord::credential`]; of an API key the first of its line of replacements, so that a rotation does not
+    /// begin another series.
+    pub credential: String,
+    /// The model, as the gateway compares it; empty for none.
+    pub model: String,
+}
+
+/// The sum of requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UsageTotals {
+    /// How many requests were forwarded.
+    pub requests: u64,
+    /// How many of them failed.
+    pub failed: u64,
+    /// How many were cut.
+    pub cut: u64,
+    /// How many were cancelled.
+    pub cancelled: u64,
+    /// How many requests a limit or a budget refused; they are not among `requests`.
+    pub refused: u64,
+    /// Tokens of prompts.
+    pub input: u64,
+    /// Tokens that were generated.
+    pub output: u64,
+    /// How many of all these tokens are estimated.
+    pub estimated: u64,
+    /// The summed time of the requests, in milliseconds.
+    pub busy_ms: u64,
+    /// The bytes of the responses.
+    pub bytes: u64,
+}
