@@ -51,6 +51,8 @@ mod store;
 mod target;
 mod tls;
 mod token_explanation;
+#[allow(dead_code, reason = "the proxy does not use it yet")]
+mod usage;
 mod workload;
 
 pub use admin::{

@@ -22,6 +22,7 @@ mod role;
 mod snapshot;
 mod sqlite;
 mod transfer;
+#[allow(dead_code, reason = "nothing writes it yet")]
 mod usage;
 
 use std::future::Future;
@@ -57,6 +58,7 @@ pub use role::{Role, RoleError};
 pub use snapshot::Snapshot;
 pub use sqlite::SqliteStore;
 pub use transfer::CopiedTable;
+#[allow(unused_imports, reason = "nothing writes it yet")]
 pub use usage::{TokenCount, UsageRecord, UsageSeries, UsageStatus, UsageTotals};
 
 use crate::keyspec::KeyId;

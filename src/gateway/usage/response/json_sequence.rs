@@ -1,0 +1,71 @@
+//! The messages of a whole JSON body, or of a stream with one JSON object a line (NDJSON).
+//!
+//! Both are objects one after the other. What is no object is passed over up to the end of its line.
+
+use memchr::memchr;
+
+use super::follower::{MemberFollower, Progress};
+use super::message::Message;
+use super::watched::Watched;
+
+/// Where in the sequence the next byte is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Between,
+    Inside,
+    /// In a line that is no JSON.
+    Unreadable,
+}
+
+/// Reads a sequence of objects.
+#[derive(Debug)]
+pub struct JsonSequence {
+    follower: MemberFollower,
+    place: Place,
+    message: Message,
+}
+
+impl JsonSequence {
+    /// Reads objects of which `root` is watched.
+    pub fn new(root: &'static Watched) -> Self {
+        Self { follower: MemberFollower::new(root), place: Place::Between, message: Message::NONE }
+    }
+
+    /// The message that is being read.
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// Reads a piece, and calls `whole` with each message that ends in it.
+    pub fn push(&mut self, mut piece: &[u8], mut whole: impl FnMut(&Message)) {
+        while let Some(first) = piece.first() {
+            let taken = match self.place {
+                Place::Between if first.is_ascii_whitespace() => 1,
+                Place::Between => {
+                    self.follower.restart();
+                    self.place = Place::Inside;
+                    0
+                }
+                Place::Inside => {
+                    let (taken, progress) = self.follower.push(piece, &mut self.message);
+                    if progress == Progress::Closed {
+                        whole(&self.message);
+                    }
+                    if progress != Progress::Open {
+                        self.message = Message::NONE;
+                        self.place = if progress == Progress::Closed { Place::Between } else { Place::Unreadable };
+                    }
+                    taken
+                }
+                Place::Unreadable => match memchr(b'\n', piece) {
+                    Some(end) => {
+                        self.place = Place::Between;
+                        end + 1
+                    }
+                    None => piece.len(),
+                },
+            };
+            piece = &piece[taken..];
+        }
+    }
+}
