@@ -6,7 +6,7 @@
 mod text;
 
 #[cfg(feature = "gateway")]
-pub use crate::gateway::fuzzing::{authorization, body, settings, target};
+pub use crate::gateway::fuzzing::{authorization, body, settings, target, usage};
 pub use crate::http::fuzzing::response;
 #[cfg(feature = "gateway")]
 pub use text::log_text;
@@ -25,6 +25,8 @@ pub const TARGETS: &[Target] = &[
     ("body", body),
     #[cfg(feature = "gateway")]
     ("settings", settings),
+    #[cfg(feature = "gateway")]
+    ("usage", usage),
     #[cfg(feature = "gateway")]
     ("log_text", log_text),
     ("response", response),

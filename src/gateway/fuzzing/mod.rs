@@ -8,6 +8,7 @@ mod body;
 mod go;
 mod settings;
 mod target;
+mod usage;
 
 use axum::http::Request;
 use axum::http::request::Parts;
@@ -16,6 +17,7 @@ pub use authorization::authorization;
 pub use body::body;
 pub use settings::settings;
 pub use target::target;
+pub use usage::usage;
 
 /// The head of a request that begins with such a line: `POST /api/me?ts=1`. `None` for what no server would hand on as a request.
 fn head(line: &[u8]) -> Option<Parts> {

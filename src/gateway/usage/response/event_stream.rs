@@ -5,8 +5,10 @@
 
 use memchr::memchr;
 
+use super::api::Api;
 use super::follower::{MemberFollower, Progress};
 use super::message::{EventType, Message};
+use super::token_line::TokenLine;
 use super::watched::Watched;
 
 /// The longest name of a field, and the longest type of an event, that is kept, in bytes.
@@ -20,6 +22,8 @@ pub enum LineResult {
     Nothing,
     /// A message is whole.
     Message,
+    /// A whole event with that message.
+    Event(TokenLine),
     /// The mark at the end of an `OpenAI` stream.
     DoneMark,
     /// The event ended.
@@ -57,9 +61,12 @@ pub enum EventData {
 /// Reads a stream of events.
 #[derive(Debug)]
 pub struct EventStream {
+    api: Api,
     follower: MemberFollower,
     place: Place,
     data: EventData,
+    /// Nothing of the current event came yet.
+    is_at_begin: bool,
     message: Message,
     kept: [u8; MAX_KEPT],
     kept_length: usize,
@@ -67,11 +74,13 @@ pub struct EventStream {
 
 impl EventStream {
     /// Reads events with objects of which `root` is watched.
-    pub fn new(root: &'static Watched) -> Self {
+    pub fn new(api: Api, root: &'static Watched) -> Self {
         Self {
+            api,
             follower: MemberFollower::new(root),
             place: Place::Name,
             data: EventData::None,
+            is_at_begin: true,
             message: Message::NONE,
             kept: [0; MAX_KEPT],
             kept_length: 0,
@@ -88,8 +97,14 @@ impl EventStream {
         self.data
     }
 
-    /// Reads up to the end of a line, or of the bytes. Says how many it took.
+    /// Reads up to the end of a line, or of the bytes, or an event at once. Says how many bytes it took; there must be some.
     pub fn push_line(&mut self, bytes: &[u8]) -> (usize, LineResult) {
+        if std::mem::take(&mut self.is_at_begin)
+            && let Some(event) = TokenLine::in_events(self.api, bytes)
+        {
+            self.is_at_begin = true;
+            return (event.length, LineResult::Event(event));
+        }
         // A message that was whole has been seen by now.
         if self.data == EventData::Over {
             self.message = Message::NONE;
@@ -103,6 +118,7 @@ impl EventStream {
                 self.follower.restart();
                 self.message = Message::NONE;
                 self.data = EventData::None;
+                self.is_at_begin = true;
                 result = LineResult::EventEnd;
             }
             Place::EventType if self.data == EventData::None => {

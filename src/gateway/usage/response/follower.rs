@@ -3,17 +3,14 @@
 //! Only the structure down to the watched members is checked. What is not watched is skipped: its strings and brackets are counted, and
 //! nothing else. Names are compared as Go writes them, without escapes.
 
-use memchr::memchr3;
-
 use super::message::{Field, Message};
+use super::string_end::special;
 use super::watched::{UNWATCHED, Watched};
 
 /// How deep watched members are at most.
 pub const MAX_OPEN: usize = 5;
 /// The longest name, number or type that is kept, in bytes.
 const MAX_TOKEN: usize = 48;
-/// Most strings are shorter: for them a loop is faster than `memchr`.
-const SHORT: usize = 16;
 
 /// How far the object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,7 +248,10 @@ impl MemberFollower {
                 }
                 self.state = State::After;
             }
-            Some(b'\\') => self.is_escaped = true,
+            Some(b'\\') => {
+                text(1);
+                self.is_escaped = true;
+            }
             Some(_) => return None,
             None => {
                 if is_kept {
@@ -333,14 +333,4 @@ impl MemberFollower {
             message.text(field, length);
         }
     }
-}
-
-/// Where a run of a string ends. A line feed cannot stand in one.
-#[inline]
-fn special(bytes: &[u8]) -> Option<usize> {
-    let (short, long) = bytes.split_at(bytes.len().min(SHORT));
-    short
-        .iter()
-        .position(|byte| matches!(byte, b'"' | b'\\' | b'\n'))
-        .or_else(|| memchr3(b'"', b'\\', b'\n', long).map(|at| at + short.len()))
 }

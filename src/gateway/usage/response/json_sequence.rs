@@ -4,8 +4,10 @@
 
 use memchr::memchr;
 
+use super::api::Api;
 use super::follower::{MemberFollower, Progress};
 use super::message::Message;
+use super::token_line::TokenLine;
 use super::watched::Watched;
 
 /// Where in the sequence the next byte is.
@@ -17,9 +19,18 @@ enum Place {
     Unreadable,
 }
 
+/// A message that is whole.
+pub enum Whole<'a> {
+    /// Any.
+    Message(&'a Message),
+    /// One for a token.
+    Token(TokenLine),
+}
+
 /// Reads a sequence of objects.
 #[derive(Debug)]
 pub struct JsonSequence {
+    api: Api,
     follower: MemberFollower,
     place: Place,
     message: Message,
@@ -27,8 +38,8 @@ pub struct JsonSequence {
 
 impl JsonSequence {
     /// Reads objects of which `root` is watched.
-    pub fn new(root: &'static Watched) -> Self {
-        Self { follower: MemberFollower::new(root), place: Place::Between, message: Message::NONE }
+    pub fn new(api: Api, root: &'static Watched) -> Self {
+        Self { api, follower: MemberFollower::new(root), place: Place::Between, message: Message::NONE }
     }
 
     /// The message that is being read.
@@ -37,19 +48,25 @@ impl JsonSequence {
     }
 
     /// Reads a piece, and calls `whole` with each message that ends in it.
-    pub fn push(&mut self, mut piece: &[u8], mut whole: impl FnMut(&Message)) {
+    pub fn push(&mut self, mut piece: &[u8], mut whole: impl FnMut(Whole<'_>)) {
         while let Some(first) = piece.first() {
             let taken = match self.place {
                 Place::Between if first.is_ascii_whitespace() => 1,
-                Place::Between => {
-                    self.follower.restart();
-                    self.place = Place::Inside;
-                    0
-                }
+                Place::Between => match TokenLine::in_sequence(self.api, piece) {
+                    Some(line) => {
+                        whole(Whole::Token(line));
+                        line.length
+                    }
+                    None => {
+                        self.follower.restart();
+                        self.place = Place::Inside;
+                        0
+                    }
+                },
                 Place::Inside => {
                     let (taken, progress) = self.follower.push(piece, &mut self.message);
                     if progress == Progress::Closed {
-                        whole(&self.message);
+                        whole(Whole::Message(&self.message));
                     }
                     if progress != Progress::Open {
                         self.message = Message::NONE;

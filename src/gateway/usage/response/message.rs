@@ -116,7 +116,7 @@ pub struct Message {
     pub has_failed: bool,
     /// The type of the event.
     pub event_type: EventType,
-    /// Whether the array of choices has any; `None` without that array.
+    /// Whether an array of choices has any; `None` without such an array.
     pub has_choices: Option<bool>,
     /// It says why generating ended.
     pub has_finish_reason: bool,
@@ -148,7 +148,8 @@ impl Message {
                 self.has_usage = !is_array;
                 (self.input, self.output) = (Count::Missing, Count::Missing);
             }
-            Field::Choices => self.has_choices = is_array.then_some(false),
+            // A choice that came has been passed on.
+            Field::Choices if self.has_choices != Some(true) => self.has_choices = is_array.then_some(false),
             Field::ToolCall => self.has_content = true,
             Field::Error => self.has_error = true,
             Field::RenderedPrompt => self.has_rendered_prompt = !is_array,
@@ -203,7 +204,7 @@ impl Message {
             Field::Done => self.is_done = false,
             Field::Type => self.event_type = EventType::Other,
             Field::Choice => self.has_choices = Some(true),
-            Field::Choices => self.has_choices = None,
+            Field::Choices if self.has_choices != Some(true) => self.has_choices = None,
             Field::FinishReason => self.has_finish_reason = false,
             Field::RenderedPrompt => self.has_rendered_prompt = false,
             Field::Usage => {
@@ -211,7 +212,7 @@ impl Message {
                 (self.input, self.output) = (Count::Missing, Count::Missing);
             }
             Field::Status => self.has_failed = false,
-            Field::Text | Field::ToolCall | Field::Error => {}
+            Field::Choices | Field::Text | Field::ToolCall | Field::Error => {}
         }
     }
 }

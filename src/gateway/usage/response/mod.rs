@@ -1,8 +1,8 @@
 //! Reads from a response, while it is relayed, how it ended and how many tokens it took.
 //!
 //! Nothing of it is kept but numbers, since final messages can be megabytes long: `json_sequence` and `event_stream` find the messages in
-//! the pieces that come, `follower` the members of each that `watched` lists, and `tally` says what they mean. Only `removal` holds
-//! bytes back, at most one event.
+//! the pieces that come, `follower` the members of each that `watched` lists (`token_line` is its short cut), and `tally` says what they
+//! mean. Only `removal` holds bytes back, at most one event.
 
 mod api;
 mod event_stream;
@@ -10,9 +10,11 @@ mod follower;
 mod json_sequence;
 mod message;
 mod removal;
+mod string_end;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod token_line;
 mod watched;
 
 use bytes::Bytes;
@@ -23,7 +25,7 @@ pub use tally::Ended;
 use crate::gateway::store::{TokenCount, UsageStatus};
 use crate::http::BodyFilter;
 use event_stream::{EventStream, LineResult};
-use json_sequence::JsonSequence;
+use json_sequence::{JsonSequence, Whole};
 use message::Message;
 use removal::UsageRemoval;
 use tally::Tally;
@@ -76,13 +78,13 @@ impl ResponseScan {
     fn form_of(&mut self, first: u8) -> Form {
         let root = watched::watched(self.api);
         if first == b'{' || self.api.is_native() {
-            return Form::Json(Box::new(JsonSequence::new(root)));
+            return Form::Json(Box::new(JsonSequence::new(self.api, root)));
         }
         if self.api == Api::Transcription {
             return Form::Text;
         }
         self.tally.is_event_stream();
-        Form::Events(Box::new(EventStream::new(root)))
+        Form::Events(Box::new(EventStream::new(self.api, root)))
     }
 
     /// Whether a token, or other content, came.
@@ -125,16 +127,18 @@ impl ResponseScan {
 
 impl BodyFilter for ResponseScan {
     fn pass(&mut self, piece: Bytes) -> Bytes {
-        if matches!(self.form, Form::Unknown)
-            && let Some(first) = piece.iter().find(|byte| !byte.is_ascii_whitespace())
-        {
+        let text = if matches!(self.form, Form::Unknown) { piece.trim_ascii_start() } else { &piece[..] };
+        if let (Form::Unknown, Some(first)) = (&self.form, text.first()) {
             self.form = self.form_of(*first);
         }
         let tally = &mut self.tally;
         match &mut self.form {
             Form::Unknown | Form::Unread => {}
-            Form::Text => tally.add_text(piece.len()),
-            Form::Json(sequence) => sequence.push(&piece, |message| tally.add(message)),
+            Form::Text => tally.add_text(text.len()),
+            Form::Json(sequence) => sequence.push(&piece, |whole| match whole {
+                Whole::Message(message) => tally.add(message),
+                Whole::Token(line) => tally.add_token(line),
+            }),
             Form::Events(stream) => match &mut self.removal {
                 Some(removal) => return removal.pass(piece, stream, tally),
                 None => read(&piece, stream, tally),
@@ -163,6 +167,7 @@ fn read(mut piece: &[u8], stream: &mut EventStream, tally: &mut Tally) {
     while !piece.is_empty() {
         let (taken, result) = stream.push_line(piece);
         match result {
+            LineResult::Event(event) => tally.add_token(event),
             LineResult::Message => tally.add(stream.message()),
             LineResult::DoneMark => tally.set_final(),
             LineResult::Nothing | LineResult::EventEnd => {}

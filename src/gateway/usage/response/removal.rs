@@ -54,6 +54,11 @@ impl UsageRemoval {
                         self.decide(if is_usage { Verdict::TakenOut } else { Verdict::Passed }, &mut out);
                     }
                 }
+                LineResult::Event(event) => {
+                    tally.add_token(event);
+                    out.keep(begin..at);
+                    begin = at;
+                }
                 LineResult::DoneMark => {
                     tally.set_final();
                     self.decide(Verdict::Passed, &mut out);

@@ -2,6 +2,7 @@
 
 use super::api::Api;
 use super::message::{Count, EventType, Message};
+use super::token_line::TokenLine;
 use crate::gateway::store::{TokenCount, UsageStatus};
 
 /// How a response ended.
@@ -91,6 +92,14 @@ impl Tally {
             self.reported = Some(reported);
         }
         self.is_final |= self.is_final(message);
+    }
+
+    /// Adds a message for one token.
+    #[inline]
+    pub fn add_token(&mut self, line: TokenLine) {
+        self.messages += 1;
+        self.contents += u64::from(line.text > 0);
+        self.add_text(line.text);
     }
 
     /// Whether the message only reports usage: the last one of an `OpenAI` stream, with which `include_usage` is answered.

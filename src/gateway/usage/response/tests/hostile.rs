@@ -273,6 +273,27 @@ fn like_a_response() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(part, 0..40).prop_map(|parts| parts.concat())
 }
 
+/// A response that Ollama's packages made, with some bytes changed or left out. Most of its messages are still read at once where they come in one
+/// piece (`token_line`), and none where they come byte by byte.
+fn changed_response() -> impl Strategy<Value = (Api, String, Vec<u8>)> {
+    let vectors = Vector::all().into_iter().filter(|vector| vector.http_status == 200 && vector.body.len() < 2000);
+    let vectors: Vec<_> = vectors.map(|vector| (vector.api(), vector.content_type, vector.body)).collect();
+    let change = (any::<usize>(), proptest::sample::select(&b"\"\\\n\r{}[]:,0-dx \xff"[..]), 0_usize..3);
+    let changes = proptest::collection::vec(change, 0..4);
+    (proptest::sample::select(vectors), changes).prop_map(|((api, content_type, body), changes)| {
+        let mut body = body.into_bytes();
+        for (at, byte, kind) in changes {
+            let at = at % (body.len() + 1);
+            match kind {
+                0 if at < body.len() => body[at] = byte,
+                1 if at < body.len() => drop(body.remove(at)),
+                _ => body.insert(at, byte),
+            }
+        }
+        (api, content_type, body)
+    })
+}
+
 proptest! {
     #[test]
     fn any_bytes_in_any_pieces_have_one_result(
@@ -293,6 +314,24 @@ proptest! {
         prop_assert_eq!(scanned.output_so_far(), all.output_so_far());
         if !removes {
             prop_assert_eq!(out, body);
+        }
+    }
+
+    #[test]
+    fn what_is_read_at_once_is_read_the_same((api, content_type, body) in changed_response(), removes in any::<bool>()) {
+        let scan = || ResponseScan::new(api, 200, &content_type, removes);
+        let (whole, all) = passed(scan(), [&body[..]]);
+        for size in [1, 50, 300] {
+            let (out, scanned) = passed(scan(), body.chunks(size));
+            prop_assert_eq!(&out, &whole);
+            for ended in [Ended::Clean, Ended::Broken] {
+                prop_assert_eq!(scanned.result(ended, ESTIMATE), all.result(ended, ESTIMATE));
+            }
+            prop_assert_eq!(scanned.output_so_far(), all.output_so_far());
+            prop_assert_eq!(scanned.has_content(), all.has_content());
+        }
+        if !removes {
+            prop_assert_eq!(&whole, &body);
         }
     }
 }
