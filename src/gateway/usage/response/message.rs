@@ -85,9 +85,15 @@ pub enum EventType {
 impl EventType {
     /// The type of that name.
     pub fn parse(name: &[u8]) -> Self {
+        if let Some(name) = name.strip_prefix(b"response.") {
+            return match name {
+                b"completed" | b"incomplete" => Self::Completed,
+                b"failed" | b"cancelled" => Self::Failed,
+                _ => Self::Other,
+            };
+        }
         match name {
-            b"response.completed" | b"response.incomplete" => Self::Completed,
-            b"response.failed" | b"response.cancelled" | b"error" => Self::Failed,
+            b"error" => Self::Failed,
             b"message_delta" => Self::MessageDelta,
             b"message_stop" => Self::MessageStop,
             _ => Self::Other,
