@@ -233,6 +233,9 @@ impl Gateway {
             keys: config.key_retention.map(seconds),
             events: config.event_retention.map(seconds),
             event_bytes: config.event_log_size.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            usage_records: None,
+            usage_hours: None,
+            usage_days: None,
             goes_on: false,
         };
         self.directory.sweep(self.clock.now(), seconds(ran), retention).await

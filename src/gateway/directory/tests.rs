@@ -211,7 +211,15 @@ async fn pages_of_keys_have_no_gaps_and_no_keys_of_others() {
 }
 
 const DAY: i64 = 86_400;
-const KEPT: Retention = Retention { keys: Some(30 * DAY), events: Some(10 * DAY), event_bytes: None, goes_on: false };
+const KEPT: Retention = Retention {
+    keys: Some(30 * DAY),
+    events: Some(10 * DAY),
+    event_bytes: None,
+    usage_records: None,
+    usage_hours: None,
+    usage_days: None,
+    goes_on: false,
+};
 
 struct Ended {
     _folder: tempfile::TempDir,

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::{Directory, Inner, ending};
-use crate::gateway::store::{Retention, StoreError, Use};
+use crate::gateway::store::{Retention, StoreError, Swept, Use};
 
 /// Batches of events that are deleted at a time, and the pause between two.
 const MOST_BATCHES: usize = 100;
@@ -35,31 +35,31 @@ impl Directory {
     }
 
     /// Takes keys that have expired by `now`, in Unix seconds, out of memory, and deletes what was kept long enough. `ran` are the
-    /// seconds that the gateway has run since the last time. Many events are deleted in batches, between which changes are made.
+    /// seconds that the gateway has run since the last time. Much is deleted in batches, between which changes are made.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn sweep(&self, now: i64, ran: i64, retention: Retention) -> Result<(), StoreError> {
-        let mut has_more = self.sweep_once(now, ran, retention).await?;
+        let mut swept = self.sweep_once(now, ran, retention).await?;
         for _ in 1..MOST_BATCHES {
-            if !has_more {
+            if !swept.has_more_events && !swept.has_more_usage {
                 break;
             }
             tokio::time::sleep(BETWEEN_BATCHES).await;
-            has_more = self.sweep_once(now, 0, Retention { goes_on: true, ..retention }).await?;
+            let retention = Retention { goes_on: swept.has_more_events, ..retention };
+            swept = self.sweep_once(now, 0, retention).await?;
         }
         Ok(())
     }
 
-    /// Returns whether there is more to delete at once.
-    async fn sweep_once(&self, now: i64, ran: i64, retention: Retention) -> Result<bool, StoreError> {
+    async fn sweep_once(&self, now: i64, ran: i64, retention: Retention) -> Result<Swept, StoreError> {
         let inner = self.0.clone();
         let swept = self.0.runtime.spawn(async move {
             let _one_at_a_time = inner.writing.lock().await;
             let swept = inner.store.sweep(now, ran, retention, inner.replica()).await?;
-            if !swept.deleted.is_empty() || swept.events > 0 {
-                let (keys, events) = (swept.deleted.len(), swept.events);
-                tracing::info!(keys, events, "records deleted after their retention time");
+            if !swept.deleted.is_empty() || swept.events > 0 || swept.usage > 0 {
+                let (keys, events, usage) = (swept.deleted.len(), swept.events, swept.usage);
+                tracing::info!(keys, events, usage, "records deleted after their retention time");
             }
             let mut revived = Vec::new();
             for id in &swept.revived {
@@ -78,7 +78,8 @@ impl Directory {
             for hash in &swept.deleted {
                 memory.ended.remove(hash);
             }
-            Ok(swept.has_more_events)
+            drop(memory);
+            Ok(swept)
         });
         swept.await.map_err(|_| ending())?
     }

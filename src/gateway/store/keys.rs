@@ -57,6 +57,12 @@ pub struct Retention {
     pub events: Option<i64>,
     /// How many bytes the lines of all events may have together; `None` without a limit.
     pub event_bytes: Option<i64>,
+    /// Records of single requests.
+    pub usage_records: Option<i64>,
+    /// Totals by hour.
+    pub usage_hours: Option<i64>,
+    /// Totals by day, and when credentials were used last.
+    pub usage_days: Option<i64>,
     /// Whether events were removed just now, and there may be more to remove.
     pub goes_on: bool,
 }
@@ -76,4 +82,8 @@ pub struct Swept {
     pub events: u64,
     /// Whether there are more to delete at once.
     pub has_more_events: bool,
+    /// How many records and totals of usage were deleted.
+    pub usage: u64,
+    /// Whether there are more to delete at once.
+    pub has_more_usage: bool,
 }

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use secrecy::SecretString;
 use uuid::Uuid;
 
+pub use super::memory_usage::MemoryUsage;
 use super::{
-    Answer, Change, Event, EventFilter, EventPage, KeyQuery, KeyRecord, LinePage, News, Position, RecordedEvent,
-    Retention, Snapshot, Store, StoreError, Suspendable, Swept, Transaction, Use,
+    Answer, Change, Event, EventFilter, EventPage, KeyQuery, KeyRecord, LastUse, LinePage, News, Position, RecordPage,
+    RecordQuery, RecordedEvent, Retention, Snapshot, Store, StoreError, Suspendable, Swept, Transaction, UsageBatch,
+    UsageQuery, UsageRow, Use,
 };
 use crate::keyspec::KeyId;
 
@@ -22,6 +24,8 @@ pub struct MemoryStore {
     keys: Mutex<HashMap<KeyId, KeyRecord>>,
     passwords: Mutex<HashMap<Uuid, String>>,
     events: Mutex<Vec<RecordedEvent>>,
+    /// What was written of usage.
+    pub usage: Mutex<MemoryUsage>,
     /// Nothing can be written while this is set.
     pub full: AtomicBool,
     /// No change can be begun while this is set.
@@ -108,6 +112,36 @@ impl Store for MemoryStore {
         let unreadable = StoreError::Read { place: "in memory".to_owned(), reason: "unreadable".to_owned() };
         let read = if self.unreadable.load(Ordering::SeqCst) { Err(unreadable) } else { Ok(kept) };
         Box::pin(async { read })
+    }
+
+    fn write_usage<'a>(&'a self, batch: &'a UsageBatch) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let _waits = self.held.read().await;
+            let place = || "in memory".to_owned();
+            if self.down.load(Ordering::SeqCst) {
+                return Err(StoreError::Unreachable { place: place(), reason: "no answer".to_owned() });
+            }
+            if self.full.load(Ordering::SeqCst) {
+                return Err(StoreError::Write { place: place(), reason: "no space left".to_owned() });
+            }
+            self.usage.lock().unwrap().write(batch);
+            Ok(())
+        })
+    }
+
+    fn usage_totals<'a>(&'a self, wanted: &'a UsageQuery) -> Answer<'a, Vec<UsageRow>> {
+        let totals = self.usage.lock().unwrap().totals(wanted);
+        Box::pin(async { Ok(totals) })
+    }
+
+    fn usage_records<'a>(&'a self, wanted: &'a RecordQuery) -> Answer<'a, RecordPage> {
+        let page = self.usage.lock().unwrap().page(wanted);
+        Box::pin(async { Ok(page) })
+    }
+
+    fn last_uses(&self, account: Option<Uuid>) -> Answer<'_, Vec<LastUse>> {
+        let uses = self.usage.lock().unwrap().last_uses(account);
+        Box::pin(async { Ok(uses) })
     }
 
     fn events<'a>(&'a self, limit: u32, _: &'a EventFilter) -> Answer<'a, EventPage> {

@@ -14,6 +14,8 @@ mod location;
 mod maintenance;
 #[cfg(test)]
 pub mod memory;
+#[cfg(test)]
+mod memory_usage;
 mod news;
 mod place;
 mod postgres;
@@ -24,6 +26,12 @@ mod sqlite;
 mod transfer;
 #[allow(dead_code, reason = "nothing writes it yet")]
 mod usage;
+mod usage_batch;
+#[cfg(test)]
+mod usage_conformance;
+mod usage_measures;
+mod usage_query;
+mod usage_spans;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -60,6 +68,8 @@ pub use sqlite::SqliteStore;
 pub use transfer::CopiedTable;
 #[allow(unused_imports, reason = "nothing writes it yet")]
 pub use usage::{TokenCount, UsageRecord, UsageSeries, UsageStatus, UsageTotals};
+pub use usage_batch::{LastUse, UsageBatch};
+pub use usage_query::{RecordPage, RecordPosition, RecordQuery, UsageGroup, UsagePeriod, UsageQuery, UsageRow};
 
 use crate::keyspec::KeyId;
 
@@ -296,6 +306,35 @@ pub trait Store: Send + Sync {
     fn audit_rows(&self, _log: i64, _from: i64, _limit: i64) -> Answer<'_, Vec<AuditRow>> {
         Box::pin(async { Ok(Vec::new()) })
     }
+
+    /// Writes a batch of usage: all of it or nothing. One that was written already is not written again, so after any error the same batch
+    /// can be tried again.
+    ///
+    /// # Errors
+    /// [`StoreError::Write`], and what keeps the database from being used.
+    #[allow(dead_code, reason = "the collector is added next")]
+    fn write_usage<'a>(&'a self, batch: &'a UsageBatch) -> Answer<'a, ()>;
+
+    /// The totals that are wanted.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`], [`StoreError::Damaged`].
+    #[allow(dead_code, reason = "the collector is added next")]
+    fn usage_totals<'a>(&'a self, wanted: &'a UsageQuery) -> Answer<'a, Vec<UsageRow>>;
+
+    /// A page of the records that are wanted.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`], [`StoreError::Damaged`].
+    #[allow(dead_code, reason = "the collector is added next")]
+    fn usage_records<'a>(&'a self, wanted: &'a RecordQuery) -> Answer<'a, RecordPage>;
+
+    /// When credentials were used last, of an account or of all.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`], [`StoreError::Damaged`].
+    #[allow(dead_code, reason = "the collector is added next")]
+    fn last_uses(&self, account: Option<Uuid>) -> Answer<'_, Vec<LastUse>>;
 
     /// A page of the events that are wanted.
     ///

@@ -26,7 +26,7 @@ const fn table(name: &'static str, key: &'static str) -> Table {
 }
 
 /// What is copied. Rows refer to rows of tables before theirs only.
-pub(super) const COPIED: [Table; 13] = [
+pub(super) const COPIED: [Table; 19] = [
     table("users", "id"),
     table("identities", "id"),
     table("devices", "key"),
@@ -39,6 +39,12 @@ pub(super) const COPIED: [Table; 13] = [
     table("event_times", "block"),
     table("maintenance", "only_row"),
     table("invitations", "id"),
+    table("usage_series", "number"),
+    table("usage_records", "id"),
+    table("usage_hours", "place"),
+    table("usage_days", "place"),
+    table("usage_spans", "place"),
+    table("last_uses", "number"),
     Table { name: "uptime", key: "only_row", has_defaults: true },
 ];
 
@@ -49,7 +55,7 @@ pub(super) fn has_defaults(name: &str) -> bool {
 
 /// What is not: it is about gateways that run now, or about the schema itself.
 #[cfg(test)]
-const NOT_COPIED: [&str; 11] = [
+const NOT_COPIED: [&str; 12] = [
     "change_head",
     "change_log",
     "gateway_secret",
@@ -58,6 +64,7 @@ const NOT_COPIED: [&str; 11] = [
     "sessions",
     "used_signatures",
     "sign_in_attempts",
+    "usage_batches",
     "schema_compatibility",
     "_sqlx_migrations",
     "sqlite_sequence",

@@ -1,5 +1,8 @@
 //! What requests used of the upstream server: one record for each, and totals by hour and by day.
 
+use std::borrow::Cow;
+use std::ops::AddAssign;
+
 use uuid::Uuid;
 
 use crate::gateway::policy_name::PolicyName;
@@ -20,6 +23,11 @@ pub enum UsageStatus {
 impl UsageStatus {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Complete, Self::Failed, Self::Cut, Self::Cancelled];
+
+    /// The one with that name.
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.name() == name)
+    }
 
     /// As it is stored and shown.
     pub fn name(self) -> &'static str {
@@ -59,7 +67,7 @@ pub struct UsageRecord {
     /// The id of the request, as in the log.
     pub request: String,
     /// The path of the route.
-    pub route: &'static str,
+    pub route: Cow<'static, str>,
     /// The HTTP status of the response; 0 if none came.
     pub http_status: u16,
     /// How it ended.
@@ -87,7 +95,7 @@ pub struct UsageSeries {
 }
 
 /// The sum of requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UsageTotals {
     /// How many requests were forwarded.
     pub requests: u64,
@@ -109,4 +117,22 @@ pub struct UsageTotals {
     pub busy_ms: u64,
     /// The bytes of the responses.
     pub bytes: u64,
+}
+
+impl AddAssign for UsageTotals {
+    fn add_assign(&mut self, other: Self) {
+        let pairs = [
+            (&mut self.requests, other.requests),
+            (&mut self.failed, other.failed),
+            (&mut self.cut, other.cut),
+            (&mut self.cancelled, other.cancelled),
+            (&mut self.refused, other.refused),
+            (&mut self.input, other.input),
+            (&mut self.output, other.output),
+            (&mut self.estimated, other.estimated),
+            (&mut self.busy_ms, other.busy_ms),
+            (&mut self.bytes, other.bytes),
+        ];
+        pairs.into_iter().for_each(|(sum, more)| *sum = sum.saturating_add(more));
+    }
 }

@@ -38,8 +38,8 @@ use crate::gateway::store::news::{News, Position};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
     Answer, AttemptLimit, AuditLog, AuditRow, DueTokens, EarlierUse, Event, EventFilter, EventPage, KeyQuery,
-    KeyRecord, LeasedToken, LinePage, Retention, SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint,
-    Swept, Transaction, Use,
+    KeyRecord, LastUse, LeasedToken, LinePage, RecordPage, RecordQuery, Retention, SealedToken, Sign, Snapshot, Store,
+    StoreError, StoredCheckpoint, Swept, Transaction, UsageBatch, UsageQuery, UsageRow, Use,
 };
 use crate::keyspec::KeyId;
 use error::explain;
@@ -458,6 +458,34 @@ impl Store for PostgresStore {
         Box::pin(self.answered(async move {
             let rows = sql::audit_log::rows(&mut *self.connection(Doing::Read).await?, log, from, limit).await;
             rows.map_err(|error| self.explain(&error, Doing::Read))
+        }))
+    }
+
+    fn write_usage<'a>(&'a self, batch: &'a UsageBatch) -> Answer<'a, ()> {
+        Box::pin(self.answered(async move {
+            let failed = |error: sqlx::Error| self.explain(&error, Doing::Write);
+            let mut transaction = self.pool.begin().await.map_err(failed)?;
+            // What was written already is not written again, so there is nothing to undo either.
+            sql::usage::write(&mut transaction, batch).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)
+        }))
+    }
+
+    fn usage_totals<'a>(&'a self, wanted: &'a UsageQuery) -> Answer<'a, Vec<UsageRow>> {
+        Box::pin(self.answered(async move {
+            sql::usage_totals::totals(&mut *self.connection(Doing::Read).await?, wanted, &self.place).await
+        }))
+    }
+
+    fn usage_records<'a>(&'a self, wanted: &'a RecordQuery) -> Answer<'a, RecordPage> {
+        Box::pin(self.answered(async move {
+            sql::usage_records::page(&mut *self.connection(Doing::Read).await?, wanted, &self.place).await
+        }))
+    }
+
+    fn last_uses(&self, account: Option<Uuid>) -> Answer<'_, Vec<LastUse>> {
+        Box::pin(self.answered(async move {
+            sql::usage_records::last_uses(&mut *self.connection(Doing::Read).await?, account, &self.place).await
         }))
     }
 

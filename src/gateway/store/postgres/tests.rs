@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::gateway::directory::conformance::{self, Location};
-use crate::gateway::store::{Actor, Change, Event, Record, Records, Role, User};
+use crate::gateway::store::{Actor, Change, Event, Record, Records, Role, User, usage_conformance};
 use server::Postgres;
 
 fn user(name: &str) -> User {
@@ -253,4 +253,29 @@ async fn gateways_that_run_are_counted_until_they_leave() {
 async fn pages_of_events_have_what_their_filters_ask_for() {
     let store = open(&Postgres::shared().database()).await.unwrap();
     sql::event_pages_check::check(&mut store.connection(Doing::Read).await.unwrap()).await;
+}
+
+#[test]
+fn batches_of_usage_add_up_as_in_memory() {
+    usage_conformance::random_batches(|| async {
+        Box::new(open(&Postgres::shared().database()).await.unwrap()) as Box<dyn Store>
+    });
+}
+
+#[tokio::test]
+async fn a_batch_of_usage_counts_once() {
+    usage_conformance::a_batch_counts_once(&open(&Postgres::shared().database()).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn absurd_values_of_usage_are_stored() {
+    usage_conformance::absurd_values_are_stored(&open(&Postgres::shared().database()).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn usage_is_deleted_after_its_time() {
+    let address = Postgres::shared().database();
+    // Of several gateways one counts the time.
+    let lets_count = || drop(Postgres::shared().sql(&address, "UPDATE uptime SET swept_at = NULL"));
+    usage_conformance::usage_is_deleted_after_its_time(&open(&address).await.unwrap(), lets_count).await;
 }

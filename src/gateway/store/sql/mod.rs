@@ -16,6 +16,10 @@ pub(super) mod keys;
 pub(super) mod maintenance;
 pub(super) mod rows;
 pub(super) mod sweep;
+pub(super) mod usage;
+pub(super) mod usage_records;
+mod usage_sweep;
+pub(super) mod usage_totals;
 
 use std::sync::Arc;
 
@@ -208,7 +212,11 @@ async fn remove_user(connection: &mut Connection, user: Uuid, at: i64) -> Result
     let keep = "INSERT INTO deleted_keys (id, hash, user_id, removed_at, removed_uptime) \
                 SELECT id, hash, user_id, $1, (SELECT seconds FROM uptime) FROM api_keys WHERE user_id = $2";
     sqlx::query(keep).bind(at).bind(&user).execute(&mut *connection).await?;
-    for statement in ["DELETE FROM api_keys WHERE user_id = $1", "DELETE FROM devices WHERE user_id = $1"] {
+    for statement in [
+        "DELETE FROM api_keys WHERE user_id = $1",
+        "DELETE FROM devices WHERE user_id = $1",
+        "DELETE FROM last_uses WHERE account = $1",
+    ] {
         sqlx::query(statement).bind(&user).execute(&mut *connection).await?;
     }
     changed(sqlx::query("DELETE FROM users WHERE id = $1").bind(&user).execute(&mut *connection).await)

@@ -48,8 +48,18 @@ pub async fn sweep(
     let invitations = super::invitations::sweep(connection, now, uptime, retention.keys).await?;
     let RemovedEvents { count: events, has_more: has_more_events } =
         delete_events(connection, now, uptime, retention, replica).await?;
+    let usage = super::usage_sweep::sweep(connection, now, uptime, ran, retention).await?;
     let ids = |list: Vec<String>| list.iter().filter_map(|id| id.parse::<KeyId>().ok()).collect();
-    Ok(Swept { expired: ids(expired), revived: ids(revived), deleted, invitations, events, has_more_events })
+    Ok(Swept {
+        expired: ids(expired),
+        revived: ids(revived),
+        deleted,
+        invitations,
+        events,
+        has_more_events,
+        usage: usage.count,
+        has_more_usage: usage.has_more,
+    })
 }
 
 /// A time that is still to come was taken from a wrong clock: then the time that the gateway has run decides alone.

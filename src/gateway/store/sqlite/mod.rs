@@ -27,9 +27,9 @@ use uuid::Uuid;
 use crate::disk::Lock;
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
-    Answer, AuditLog, AuditRow, Change, DueTokens, Event, EventFilter, EventPage, KeyQuery, KeyRecord, LeasedToken,
-    LinePage, News, Position, Retention, SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept,
-    Transaction, Use,
+    Answer, AuditLog, AuditRow, Change, DueTokens, Event, EventFilter, EventPage, KeyQuery, KeyRecord, LastUse,
+    LeasedToken, LinePage, News, Position, RecordPage, RecordQuery, Retention, SealedToken, Sign, Snapshot, Store,
+    StoreError, StoredCheckpoint, Swept, Transaction, UsageBatch, UsageQuery, UsageRow, Use,
 };
 use crate::keyspec::KeyId;
 use error::{explain, explain_migration};
@@ -59,6 +59,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (14, "event_indexes", file!("0014_event_indexes")),
         (15, "event_retries", file!("0015_event_retries")),
         (16, "event_import", file!("0016_event_import")),
+        (17, "usage", file!("0017_usage")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -412,6 +413,36 @@ impl Store for SqliteStore {
             let mut reader = self.reader.lock().await;
             let rows = sql::audit_log::rows(self.reading(&mut reader).await?, log, from, limit).await;
             rows.map_err(|error| explain(&self.place, &error, Doing::Read))
+        })
+    }
+
+    fn write_usage<'a>(&'a self, batch: &'a UsageBatch) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut writer = self.writer.lock().await;
+            writer.begin().await.map_err(|error| explain(&self.place, &error, Doing::Write))?;
+            let written = sql::usage::write(&mut writer.connection, batch).await;
+            writer.end(written.map_err(|error| explain(&self.place, &error, Doing::Write)), &self.place).await.map(drop)
+        })
+    }
+
+    fn usage_totals<'a>(&'a self, wanted: &'a UsageQuery) -> Answer<'a, Vec<UsageRow>> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            sql::usage_totals::totals(self.reading(&mut reader).await?, wanted, &self.place).await
+        })
+    }
+
+    fn usage_records<'a>(&'a self, wanted: &'a RecordQuery) -> Answer<'a, RecordPage> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            sql::usage_records::page(self.reading(&mut reader).await?, wanted, &self.place).await
+        })
+    }
+
+    fn last_uses(&self, account: Option<Uuid>) -> Answer<'_, Vec<LastUse>> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            sql::usage_records::last_uses(self.reading(&mut reader).await?, account, &self.place).await
         })
     }
 

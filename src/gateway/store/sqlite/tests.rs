@@ -3,6 +3,7 @@
 mod broken;
 mod killed;
 mod transfer;
+mod usage;
 
 use std::fs;
 use std::path::{Path, PathBuf};
