@@ -30,6 +30,8 @@ mod usage_batch;
 #[cfg(test)]
 mod usage_conformance;
 mod usage_measures;
+#[cfg(test)]
+mod usage_performance;
 mod usage_query;
 mod usage_spans;
 

@@ -135,6 +135,8 @@ pub async fn a_batch_counts_once(store: &dyn Store) {
         let series = series(0, 0, 1);
         let mut batch = empty(run, sequence, 100);
         batch.records.push(record(series.clone(), 5));
+        let (account, credential, model) = (series.account, series.credential.clone(), series.model.clone());
+        batch.last_uses.push(LastUse { account, credential, scope: Scope::Keys, model, at: 5 });
         batch.days.push((5, series, totals(1)));
         batch
     };

@@ -16,6 +16,12 @@ use crate::transparency_log::Hash;
 const COPY_APPLICATION: &str = "ollama-auth db";
 /// How long an answer is waited for: a page of rows, or a commit of all of them.
 const COPY_ANSWER: Duration = Duration::from_secs(120);
+/// Numbers of later rows are above those that were copied. (In SQLite they are always above those that are there.)
+const CONTINUED: [&str; 3] = [
+    "SELECT setval(pg_get_serial_sequence('usage_series', 'number'), max(number)) FROM usage_series HAVING count(*) > 0",
+    "SELECT setval(pg_get_serial_sequence('usage_records', 'id'), max(id)) FROM usage_records HAVING count(*) > 0",
+    "SELECT setval(pg_get_serial_sequence('last_uses', 'number'), max(number)) FROM last_uses HAVING count(*) > 0",
+];
 /// What a connection is told: the other side may be slow.
 const COPY_SETTINGS: [(&str, &str); 4] = [
     ("statement_timeout", "120s"),
@@ -183,6 +189,9 @@ impl Side for PostgresSide {
                 if last_event > 0 {
                     let continued = "SELECT setval(pg_get_serial_sequence('events', 'id'), $1)";
                     sqlx::query(continued).bind(last_event).execute(&mut *connection).await?;
+                }
+                for continued in CONTINUED {
+                    sqlx::query(continued).execute(&mut *connection).await?;
                 }
                 if let Some(RecordedBy { event, replica }) = begins_log {
                     sql::events::begin_log(connection, event, replica).await?;
