@@ -253,3 +253,39 @@ pub async fn usage_is_deleted_after_its_time(store: &dyn Store, lets_count: impl
     let swept = store.sweep(300 * DAY, 200 * DAY, retention, "one").await.unwrap();
     assert_eq!((swept.has_more_usage, counts().await), (false, [0; 4]));
 }
+
+/// Gateways that write at the same time do not wait for each other in a circle, and a batch that two of them write is counted once.
+pub async fn gateways_write_together(stores: &[Box<dyn Store>]) {
+    const BATCHES: u64 = 20;
+    let all: Vec<UsageSeries> = (0..12).map(|number| series(number % 2, number / 2 % 2, number / 4)).collect();
+    let writes = (0..BATCHES * 2).map(|number| {
+        let (store, all) = (&stores[usize::try_from(number).unwrap() % stores.len()], &all);
+        async move {
+            // Each as a run of its own: of one run, a gateway writes one after the other. Each in another order.
+            let mut batch = empty(Uuid::from_u128((number / 2).into()), 1, 100);
+            let mut mixed = all.clone();
+            mixed.rotate_left(usize::try_from(number * 5 % 12).unwrap());
+            for series in mixed {
+                batch.records.push(record(series.clone(), 5));
+                batch.hours.push((100, series.clone(), totals(1)));
+                batch.days.push((5, series.clone(), totals(1)));
+                let (account, credential, model) = (series.account, series.credential, series.model);
+                batch.last_uses.push(LastUse { account, credential, scope: Scope::Keys, model, at: 5 });
+            }
+            store.write_usage(&batch).await.unwrap();
+        }
+    });
+    futures_util::future::join_all(writes).await;
+    let expected = BATCHES * all.len() as u64;
+    for (period, periods) in [(UsagePeriod::Hour, 100..101), (UsagePeriod::Day, 0..90)] {
+        for account in [false, true] {
+            let group = UsageGroup { account, ..UsageGroup::default() };
+            let wanted = UsageQuery { period, periods: periods.clone(), group, ..UsageQuery::default() };
+            let rows = stores[0].usage_totals(&wanted).await.unwrap();
+            assert_eq!(rows.iter().map(|row| row.totals.requests).sum::<u64>(), expected, "{wanted:?}");
+        }
+    }
+    let records =
+        stores[0].usage_records(&RecordQuery { limit: 1000, ..RecordQuery::default() }).await.unwrap().records;
+    assert_eq!(records.len() as u64, expected);
+}

@@ -65,7 +65,7 @@ pub fn filling() -> Vec<String> {
         all.push(format!(
             "INSERT INTO {table} ({columns}) SELECT t.place / 4294967296 * 4294967296 + e.number, e.number, 0, {names} \
              FROM {table} AS t JOIN usage_series AS s ON s.number = t.series \
-             JOIN usage_series AS e ON e.account = '' AND e.model = s.model GROUP BY t.place / 4294967296, e.number"
+             JOIN usage_series AS e ON e.account = '' AND e.model = s.model GROUP BY t.place / 4294967296, e.number ORDER BY 1"
         ));
     }
     for (level, size) in [(1_i64, 4), (2, 16)] {
@@ -73,7 +73,7 @@ pub fn filling() -> Vec<String> {
         all.push(format!(
             "INSERT INTO usage_spans ({columns}) SELECT {span} * 4294967296 + t.series, t.series, 0, {names} \
              FROM usage_days AS t JOIN usage_series AS s ON s.number = t.series WHERE s.account <> '' \
-             GROUP BY {span}, t.series"
+             GROUP BY {span}, t.series ORDER BY 1"
         ));
     }
     all

@@ -329,3 +329,13 @@ async fn usage_goes_on_in_a_copy() {
     assert_eq!(found, [(Some("key:a"), 4), (Some("key:n"), 2)]);
     assert_eq!(store.last_uses(None).await.unwrap().len(), 3);
 }
+
+#[tokio::test]
+async fn gateways_write_usage_together() {
+    let address = Postgres::shared().database();
+    let mut stores: Vec<Box<dyn Store>> = Vec::new();
+    for _ in 0..3 {
+        stores.push(Box::new(open(&address).await.unwrap()));
+    }
+    usage_conformance::gateways_write_together(&stores).await;
+}

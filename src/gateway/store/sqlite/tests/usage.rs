@@ -46,3 +46,21 @@ async fn usage_is_read_fast() {
     usage_performance::measure_writing(&store, "SQLite").await;
     usage_performance::measure(&store, "SQLite").await;
 }
+
+#[tokio::test]
+async fn batches_that_are_written_together_count_once() {
+    let (_folder, path) = folder();
+    usage_conformance::gateways_write_together(&[Box::new(open(&path).await.unwrap())]).await;
+}
+
+/// The statements have to be those that the figures are of, in a database that was never analysed.
+#[tokio::test]
+async fn totals_of_some_series_are_read_by_their_index() {
+    let (_folder, path) = folder();
+    let store = open(&path).await.unwrap();
+    let plan = "EXPLAIN QUERY PLAN SELECT sum(t.input) FROM usage_series AS s CROSS JOIN usage_days AS t \
+                WHERE t.series = s.number AND t.place >= 1 AND t.place < 9 AND s.account = ''";
+    let rows = sqlx::query(plan).fetch_all(&mut store.writer.lock().await.connection).await.unwrap();
+    let plan: Vec<String> = rows.iter().map(|row| sqlx::Row::get(row, "detail")).collect();
+    assert!(plan[1].contains("usage_days_of_series (series=? AND rowid>? AND rowid<?)"), "{plan:?}");
+}
