@@ -1,7 +1,7 @@
 //! How fast totals are read where many people use a gateway for a long time: tests that are ignored, since they take minutes and print figures.
 //!
 //! ```text
-//! cargo test --release --lib -- --ignored --nocapture usage_is_read_fast
+//! cargo test --lib --config profile.dev.package.libsqlite3-sys.opt-level=3 -- --ignored --nocapture --test-threads 1 usage_is_read_fast
 //! ```
 
 use std::ops::Range;

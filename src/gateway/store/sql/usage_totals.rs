@@ -68,8 +68,8 @@ impl Plan {
 
 fn query(wanted: &UsageQuery) -> QueryBuilder<Engine> {
     let columns = columns(wanted.group);
-    let shown = columns.map(|(is_wanted, column, kind)| match is_wanted {
-        true => column.to_owned(),
+    let shown = columns.each_ref().map(|(is_wanted, column, kind)| match is_wanted {
+        true => column.clone(),
         false => format!("CAST(NULL AS {kind})"),
     });
     let mut query = QueryBuilder::new("SELECT ");
@@ -118,7 +118,7 @@ fn query(wanted: &UsageQuery) -> QueryBuilder<Engine> {
     if let Some(model) = &wanted.model {
         query.push(" AND s.model = ").push_bind(text(model).into_owned());
     }
-    let by: Vec<&str> = columns.iter().filter(|(is_wanted, ..)| *is_wanted).map(|(_, column, _)| *column).collect();
+    let by: Vec<&str> = columns.iter().filter(|(is_wanted, ..)| *is_wanted).map(|(_, column, _)| &**column).collect();
     if !by.is_empty() {
         query.push(format_args!(" GROUP BY {}", by.join(", ")));
     }
@@ -126,12 +126,13 @@ fn query(wanted: &UsageQuery) -> QueryBuilder<Engine> {
 }
 
 /// What rows are for: whether it is wanted, the column, its type.
-fn columns(UsageGroup { period, account, credential, model }: UsageGroup) -> [(bool, &'static str, &'static str); 4] {
+fn columns(UsageGroup { period, account, credential, model }: UsageGroup) -> [(bool, String, &'static str); 4] {
+    let of_series = |name: &str| format!("s.{name}");
     [
-        (period, "t.place >> 32", "BIGINT"),
-        (account, "s.account", "TEXT"),
-        (credential, "s.credential", "TEXT"),
-        (model, "s.model", "TEXT"),
+        (period, "t.place >> 32".to_owned(), "BIGINT"),
+        (account, of_series("account"), "TEXT"),
+        (credential, of_series("credential"), "TEXT"),
+        (model, of_series("model"), "TEXT"),
     ]
 }
 
