@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::administration::{GatewayDeviceCommand, GatewayKeyCommand, UserCommand};
 use super::audit::AuditArgs;
 use super::database::{DatabaseArgs, DbCommand};
+use super::gateway_usage::GatewayUsageArgs;
 use super::maintenance::MaintenanceCommand;
 use super::policy::PolicyCommand;
 use super::workload::WorkloadCommand;
@@ -42,6 +43,7 @@ pub enum GatewayCommand {
     Db(DbCommand),
     Approve(ApproveArgs),
     Audit(Box<AuditArgs>),
+    Usage(Box<GatewayUsageArgs>),
     Top(TopArgs),
 }
 

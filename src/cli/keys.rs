@@ -49,7 +49,7 @@ ollama-auth keys create build --from-oidc --host https://gpu.example.com")]
 pub struct KeysCreate {
     /// Name of the key
     pub name: String,
-    /// inference, models:read, models:write or keys (repeatable) [default: inference,models:read]
+    /// inference, models:read, models:write, usage:read or keys (repeatable) [default: inference,models:read]
     #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', help_heading = "Rights")]
     pub scopes: Vec<Scope>,
     /// Allow these models only, as in llama* (repeatable)

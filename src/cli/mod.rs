@@ -12,6 +12,8 @@ mod database;
 #[cfg(feature = "gateway")]
 mod gateway;
 #[cfg(feature = "gateway")]
+mod gateway_usage;
+#[cfg(feature = "gateway")]
 mod invitation;
 mod keys;
 #[cfg(feature = "gateway")]
@@ -38,7 +40,7 @@ pub use administration::{GatewayDeviceCommand, GatewayKeyCommand, UserCommand};
 #[cfg(feature = "gateway")]
 pub use audit::{
     AuditArgs, AuditCheckpointArgs, AuditCommand, AuditExportArgs, AuditKeyArgs, AuditNewLogArgs, AuditProveArgs,
-    AuditRotateKeyArgs, AuditVerifyArgs, EventFilterArgs,
+    AuditRotateKeyArgs, AuditVerifyArgs, EventFilterArgs, TimeArg,
 };
 #[cfg(feature = "gateway")]
 pub use credential::ProxyArgs;
@@ -47,6 +49,8 @@ pub use credential::{ApiArg, ApiArgs, ExecArgs, PrintFormat, TokenArgs, UsageArg
 pub use database::{BackupArgs, CopyArgs, DatabaseArgs, DbCommand};
 #[cfg(feature = "gateway")]
 pub use gateway::{ApproveArgs, GatewayCommand, InitArgs, QuickstartArgs, ServeArgs, TopArgs};
+#[cfg(feature = "gateway")]
+pub use gateway_usage::{GatewayUsageArgs, UsageByArg, UsageTimeArg};
 #[cfg(feature = "gateway")]
 pub use invitation::InviteArgs;
 #[cfg(test)]

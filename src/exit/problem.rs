@@ -166,6 +166,7 @@ fn classify_gateway_error(cause: &(dyn std::error::Error + 'static)) -> Option<(
             | AdminError::BadMessage(_)
             | AdminError::TooManyGroups(_)
             | AdminError::PastEnd
+            | AdminError::NoTime
             | AdminError::BadExpiry => Exit::Usage,
             _ => Exit::Failed,
         };

@@ -25,6 +25,7 @@ use super::secret::Secret;
 use super::signin_link_filter::Report;
 use super::stack::Worker;
 use super::store::{Actor, Change, Event, Retention, StoreError};
+use super::usage::UsageCollector;
 use crate::http::Http1Client;
 
 /// The parts of a running gateway that those who start, serve and administrate it use.
@@ -43,6 +44,8 @@ pub struct Gateway {
     refusals: Arc<Refusals>,
     /// Held by who records one of them.
     recording: Arc<tokio::sync::Mutex<()>>,
+    /// What requests used, until it is written.
+    pub usage: Arc<UsageCollector>,
     /// The responses that are cut off when their credential is no longer valid.
     pub streams: Arc<OpenStreams>,
     /// The clock of every part, settable in tests.
@@ -94,7 +97,7 @@ impl Gateway {
         let log_throttle = Arc::<LogThrottle>::default();
         let refusals = Arc::<Refusals>::default();
         let limiter = Arc::<Limiter>::default();
-        let accounts = Arc::new(AccountService::new(directory.clone(), limiter.clone(), clock.clone()));
+        let accounts = Arc::new(AccountService::new(directory.clone(), config.clone(), limiter.clone(), clock.clone()));
         let authenticator = Arc::new(Authenticator::new(AuthenticatorParts {
             directory: directory.clone(),
             pending_devices: pending_devices.clone(),
@@ -106,6 +109,7 @@ impl Gateway {
             clock: clock.clone(),
         }));
         let streams = Arc::new(OpenStreams::new(directory.clone(), config.clone(), clock.clone()));
+        let usage = Arc::new(UsageCollector::new(config.clone(), clock.clone()));
         let administration = Arc::new(RunningGateway {
             limiter: limiter.clone(),
             directory: directory.clone(),
@@ -154,6 +158,7 @@ impl Gateway {
             accounts,
             limiter,
             health,
+            usage,
             streams,
             withheld_link,
             providers,
@@ -210,6 +215,7 @@ impl Gateway {
             limiter: self.limiter.clone(),
             health: self.health.clone(),
             streams: self.streams.clone(),
+            usage: self.usage.clone(),
             pages: pages::router(self.pages.clone()),
             upstream,
             log_throttle: self.log_throttle.clone(),
@@ -232,10 +238,10 @@ impl Gateway {
         let retention = Retention {
             keys: config.key_retention.map(seconds),
             events: config.event_retention.map(seconds),
+            usage_records: config.usage_record_retention.map(seconds),
+            usage_hours: config.usage_hour_retention.map(seconds),
+            usage_days: config.usage_day_retention.map(seconds),
             event_bytes: config.event_log_size.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
-            usage_records: None,
-            usage_hours: None,
-            usage_days: None,
             goes_on: false,
         };
         self.directory.sweep(self.clock.now(), seconds(ran), retention).await

@@ -51,7 +51,6 @@ mod store;
 mod target;
 mod tls;
 mod token_explanation;
-#[allow(dead_code, reason = "the proxy does not use it yet")]
 mod usage;
 mod workload;
 
@@ -83,3 +82,4 @@ pub use store::{
 };
 pub use target::Target;
 pub use token_explanation::{TokenExplanation, explain_token};
+pub use usage::{UsageBy, UsageReportRow, UsageTime};

@@ -13,6 +13,8 @@ use super::policy::{Authorized, Limits, ModelList, Scanner, fault_of_the_sender}
 use super::rejection::{Dialect, Rejection};
 use super::routes::{Access, Route};
 use super::signin_link_filter::{Report, SigninLinkFilter};
+use super::store::UsageStatus;
+use super::usage::{Meter, MeteredBody};
 use crate::address::BaseUrl;
 use crate::http::{Http1Client, OutgoingRequest, Relay, RequestHead, ResetOnClose, SendError, headers};
 use crate::keyspec::Scope;
@@ -35,12 +37,15 @@ pub struct Forward {
     route: &'static Route,
     /// Cuts the answer off.
     guard: Option<StreamGuard>,
+    /// Counts what it uses.
+    meter: Option<Meter>,
     /// Its place in limits.
     slot: Slot,
 }
 
 impl Forward {
-    /// Puts together what is sent: without anything of the credential. The answer is cut off when `guard` says so, and holds `slot`.
+    /// Puts together what is sent: without anything of the credential. The answer is cut off when `guard` says so, is counted by `meter`, and
+    /// holds `slot`.
     ///
     /// # Errors
     /// 400 for a path that cannot be sent.
@@ -50,18 +55,20 @@ impl Forward {
         sent: &HeaderMap,
         config: &Config,
         guard: Option<StreamGuard>,
+        mut meter: Option<Meter>,
         slot: Slot,
     ) -> Result<Self, Rejection> {
         let (route, limited) = (authorized.route(), !authorized.models().is_all());
         let is_head = *method == Method::HEAD;
         let filtered = ModelList::of(&authorized).filter(|_| !is_head);
-        let head = head(method, sent, &authorized, config)?;
+        let head = head(method, sent, &authorized, config);
+        let head = head.inspect_err(|_| ended(&mut meter, UsageStatus::Failed))?;
         let repeatable = method.is_safe() || may_be_repeated(route.access);
         let lowered = authorized.rewritten().and_then(|rewritten| rewritten.lowered.as_deref());
         let lowered = lowered.and_then(|lowered| HeaderValue::from_str(lowered).ok());
         let outgoing = OutgoingRequest { head, body: authorized.into_body(), repeatable };
         let hides_length = limited && is_head;
-        Ok(Self { outgoing, filtered, hides_length, lowered, route, guard, slot })
+        Ok(Self { outgoing, filtered, hides_length, lowered, route, guard, meter, slot })
     }
 
     /// Its route.
@@ -83,7 +90,7 @@ impl Forward {
         withheld: Report,
     ) -> Result<Response<Body>, Rejection> {
         // The place is free last, whatever happens: what is declared later is dropped before.
-        let Self { slot, outgoing, filtered, hides_length, lowered, route, guard } = *self;
+        let Self { slot, outgoing, filtered, hides_length, lowered, route, guard, mut meter } = *self;
         let to = &config.upstream;
         let refused = |rejection: Rejection| rejection.with_dialect(Dialect::of(route.path));
         let answer = match &guard {
@@ -92,10 +99,29 @@ impl Forward {
                 biased;
                 answer = upstream.send(to.as_origin(), outgoing) => answer,
                 // A model that loads can keep the caller waiting for minutes.
-                () = std::future::poll_fn(|context| guard.poll_cut(context)) => return Err(refused(guard.refusal())),
+                () = std::future::poll_fn(|context| guard.poll_cut(context)) => {
+                    ended(&mut meter, UsageStatus::Cut);
+                    return Err(refused(guard.refusal()));
+                }
             },
         };
+        let answer = answer.inspect_err(|problem| {
+            ended(
+                &mut meter,
+                match problem {
+                    SendError::Connect(_) | SendError::Malformed => UsageStatus::Failed,
+                    SendError::Closed(_) => UsageStatus::Cut,
+                    SendError::RequestBody(_) => UsageStatus::Cancelled,
+                },
+            );
+        });
         let (mut parts, body) = answer.map_err(|problem| refused(unanswered(&problem, to)))?.into_parts();
+        if let Some(meter) = &mut meter {
+            meter.answered(parts.status, &parts.headers);
+            if meter.takes_out_usage() {
+                parts.headers.remove(header::CONTENT_LENGTH);
+            }
+        }
         if parts.status.is_informational() {
             // 101: we asked for no other protocol, and could not follow into it.
             let message = "bad gateway: the upstream server switched to another protocol";
@@ -106,7 +132,7 @@ impl Forward {
             let message = "bad gateway: the upstream Ollama is not signed in to ollama.com";
             return Err(refused(Rejection::new(502, message)));
         }
-        let body = GuardedBody::new(body, guard, slot);
+        let body = MeteredBody::new(GuardedBody::new(body, guard, slot), meter);
         headers::strip_response_headers(&mut parts.headers);
         parts.headers.extend(lowered.map(|lowered| (LOWERED, lowered)));
         // Not that of the upstream server: in ours a truncated answer can be distinguished from a complete one.
@@ -122,6 +148,11 @@ impl Forward {
         parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         Ok(Response::from_parts(parts, body))
     }
+}
+
+/// There is no answer to count.
+fn ended(meter: &mut Option<Meter>, status: UsageStatus) {
+    meter.iter_mut().for_each(|meter| meter.unanswered(status));
 }
 
 /// Whether running a request twice does no harm: it changes no models.

@@ -88,6 +88,11 @@ impl Rejection {
         self
     }
 
+    /// After how many seconds to try again, where it says so.
+    pub fn retry_after(&self) -> Option<&HeaderValue> {
+        self.headers.iter().find(|(name, _)| *name == header::RETRY_AFTER).map(|(_, value)| value)
+    }
+
     /// The HTTP status of the response.
     pub fn status(&self) -> u16 {
         self.status.as_u16()

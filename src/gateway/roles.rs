@@ -33,7 +33,7 @@ pub struct RoleRules {
     pub two_proofs: Scopes,
     /// From where.
     pub addresses: AddressRules,
-    /// Whether people read the event log on the pages. No device and no API key does.
+    /// Whether people read the event log on the pages, where no device and no API key does; and what all used, there and with their devices.
     pub audit: bool,
 }
 

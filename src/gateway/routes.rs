@@ -60,6 +60,10 @@ pub enum Account {
     Key,
     /// Makes a key expire earlier.
     KeyEnd,
+    /// What was used.
+    Usage,
+    /// What is left of limits.
+    Balance,
 }
 
 /// Where a request names models.
@@ -110,11 +114,18 @@ pub enum Changes {
     Account,
 }
 
+impl Route {
+    /// Whether it is counted what its requests use: it runs a model.
+    pub fn is_counted(&self) -> bool {
+        matches!(self.access, Access::Upstream(Scope::Inference)) && self.models != Models::None
+    }
+}
+
 impl Matched<'_> {
     /// What the request changes, whose method that is.
     pub fn changes(&self, method: &str) -> Changes {
         match self.route.access {
-            Access::Account(Account::Me, _) | Access::Public(_) => Changes::Nothing,
+            Access::Account(Account::Me | Account::Usage | Account::Balance, _) | Access::Public(_) => Changes::Nothing,
             Access::Account(Account::SignOut | Account::Key | Account::KeyEnd, _) => Changes::Account,
             Access::Account(Account::Keys, _) if method == "GET" => Changes::Nothing,
             Access::Account(Account::Keys, _) => Changes::Account,
@@ -153,6 +164,7 @@ const POST: &[&str] = &["POST"];
 const MODEL: Models = Models::Body(&["model"]);
 const MODEL_OR_NAME: Models = Models::Body(&["model", "name"]);
 const KEYS_OR_OWN_KEY: Requirement = Requirement::Scope { scope: Scope::Keys, or_own_key: true };
+const USAGE_OR_OWN_KEY: Requirement = Requirement::Scope { scope: Scope::UsageRead, or_own_key: true };
 const LIST: Models = Models::Listed("models", &["model", "name"]);
 
 /// Every route of the API. A path that is not in here is a 404.
@@ -183,6 +195,8 @@ pub const ROUTES: &[Route] = &[
     account(&["GET", "POST"], "/api/user/keys", Account::Keys, KEYS_OR_OWN_KEY),
     account(&["DELETE"], "/api/user/keys/{encodedKey}", Account::Key, KEYS_OR_OWN_KEY),
     account(&["PATCH"], "/api/user/keys/{encodedKey}", Account::KeyEnd, KEYS_OR_OWN_KEY),
+    account(GET, "/api/usage", Account::Usage, USAGE_OR_OWN_KEY),
+    account(GET, "/api/balance", Account::Balance, USAGE_OR_OWN_KEY),
     upstream(POST, "/v1/chat/completions", Scope::Inference, MODEL),
     upstream(POST, "/v1/completions", Scope::Inference, MODEL),
     upstream(POST, "/v1/responses", Scope::Inference, MODEL),
@@ -259,6 +273,8 @@ mod tests {
         let own = [
             (&["GET", "POST"][..], "/api/user/keys"),
             (&["PATCH"], "/api/user/keys/{encodedKey}"),
+            (&["GET"], "/api/usage"),
+            (&["GET"], "/api/balance"),
             (&["HEAD", "GET"], "/healthz"),
             (&["HEAD", "GET"], "/readyz"),
         ];

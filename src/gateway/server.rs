@@ -26,6 +26,8 @@ use crate::http::server;
 use crate::http::server::{ConnectionSlot, ConnectionSlots};
 use crate::http::{AuthenticatedFlag, CallerStream, Http1Client, ResetOnClose};
 
+/// How long requests that are cut off may take to end.
+const CUTTING: Duration = Duration::from_secs(1);
 /// Longest wait for a TLS handshake, unless a request's header is waited for even less.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -242,6 +244,10 @@ impl Server {
                 drain_timeout_s = limit.as_secs(),
                 "cutting off requests that are still open after drain-timeout"
             );
+            gateway.streams.stop();
+            // So that what they used is counted.
+            let all = permits.acquire_many(u32::try_from(most).unwrap_or(u32::MAX));
+            let _ = tokio::time::timeout(CUTTING, all).await;
         }
         cutting.abort();
         Ok(())

@@ -44,9 +44,10 @@ use super::policy::{self, Destination, Limits, Scanner};
 use super::proxy::{Forward, UNREACHABLE};
 use super::refusal_code::RefusalCode;
 use super::rejection::{Dialect, Rejection, json_response};
-use super::routes::{Access, Changes, Matched, Public};
+use super::routes::{Access, Changes, Matched, Public, Requirement};
 use super::signin_link_filter::Report;
 use super::target::Target;
+use super::usage::{Meter, UsageCollector};
 use crate::http::server::MAX_HEADERS;
 use crate::http::{AuthenticatedFlag, Http1Client, MinDataRateBody, ResetOnClose};
 use crate::keyspec::hide_keys;
@@ -83,6 +84,8 @@ pub struct Worker {
     pub upstream: Http1Client,
     /// Limits how often requests alone can make it write to its log.
     pub log_throttle: Arc<LogThrottle>,
+    /// What requests use is counted here.
+    pub usage: Arc<UsageCollector>,
     /// The clock, settable in tests.
     pub clock: Clock,
     /// Called for each sign-in link of the upstream server that is withheld.
@@ -271,13 +274,23 @@ impl Worker {
             let is_recorded = |code: RefusalCode| {
                 code.is_limit() || matches!(code, RefusalCode::Maintenance | RefusalCode::ExchangedToken)
             };
+            if rejection.code().is_some_and(RefusalCode::is_limit) && current.usage {
+                self.usage.refused(&who);
+            }
             if rejection.status() == 403 || rejection.code().is_some_and(is_recorded) {
                 self.authenticator.note_denial(&who, matched.route.path, rejection, origin);
             }
         };
         let permitted = match policy::permit(caller, target, matched).inspect_err(denied)? {
             Destination::Account(call) => {
+                let by = call.caller.clone();
                 let answered = Box::pin(self.accounts.answer(call, request)).await;
+                if let (Ok(_), Access::Account(_, Requirement::Scope { scope, .. })) = (&answered, matched.route.access)
+                    && current.usage
+                    && by.rights().scopes.contains(scope)
+                {
+                    self.usage.scope_used(&by, scope);
+                }
                 return answered.inspect_err(denied).map(Decision::Answer);
             }
             Destination::Upstream(permitted) => permitted,
@@ -306,10 +319,10 @@ impl Worker {
             )),
         };
         let caps = current.caps.of(&permitted.caller().user().role);
-        let admitted = permitted.admit(headers, body, body_limits, caps, &self.scanner).await;
+        let admitted = permitted.admit(headers, body, body_limits, caps, current.usage, &self.scanner).await;
         let authorized = admitted.inspect_err(denied)?;
         // A body that was read in full may have taken its time.
-        let waited = authorized.rewritten().is_some();
+        let waited = authorized.rewritten().is_some() || authorized.used().is_some();
         if waited && !self.authenticator.still_accepts(authorized.caller()) {
             return Err(self.authenticator.refusal(authorized.caller()));
         }
@@ -324,7 +337,15 @@ impl Worker {
             })),
             _ => None,
         };
-        let forward = Forward::new(authorized, method, headers, current, guard, slot)?;
+        if let Access::Upstream(scope) = matched.route.access
+            && current.usage
+            && authorized.used().is_none()
+        {
+            self.usage.scope_used(authorized.caller(), scope);
+        }
+        let used = authorized.used().cloned();
+        let meter = used.map(|used| Meter::new(&self.usage, authorized.caller(), origin, matched.route, used));
+        let forward = Forward::new(authorized, method, headers, current, guard, meter, slot)?;
         Ok(Decision::Forward(forward.into(), limited))
     }
 

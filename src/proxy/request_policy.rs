@@ -30,7 +30,11 @@ pub fn check_route(target: &Target<'_>) -> Result<(), Rejection> {
         return Err(account());
     }
     match find_route(method, path).map(|matched| matched.route.access) {
-        Ok(Access::Upstream(_) | Access::Public(_) | Access::Account(Account::Me, _)) => return Ok(()),
+        Ok(
+            Access::Upstream(_)
+            | Access::Public(_)
+            | Access::Account(Account::Me | Account::Usage | Account::Balance, _),
+        ) => return Ok(()),
         Ok(Access::Account(..)) => return Err(account()),
         Err(_) => {}
     }

@@ -241,7 +241,7 @@ fn unrequested_bytes_are_discarded() {
     assert_eq!(setup.ask("POST", "/api/generate", "{}").text(), "clean");
 }
 
-/// A server may refuse a body before it has all of it; the caller is to hear why.
+/// A server may refuse a body before it has all of it; the caller is to hear why. One that is so long is not read for counting.
 #[test]
 fn a_response_may_arrive_before_the_request_is_complete() {
     let setup = GatewaySetup::new(move |_, mut stream| {
@@ -253,7 +253,7 @@ fn a_response_may_arrive_before_the_request_is_complete() {
     let mut caller = TcpStream::connect(setup.gateway.address()).unwrap();
     caller.set_read_timeout(Some(DEADLINE)).unwrap();
     let head = format!(
-        "POST /api/generate HTTP/1.1\r\nHost: {}\r\n{}\r\nContent-Length: 1000000\r\n\r\n{{\"prompt\":\"",
+        "POST /api/generate HTTP/1.1\r\nHost: {}\r\n{}\r\nContent-Length: 20000000\r\n\r\n{{\"prompt\":\"",
         setup.gateway.address(),
         setup.header
     );

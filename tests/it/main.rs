@@ -121,6 +121,8 @@ mod gateway_upstream;
 #[cfg(feature = "gateway")]
 mod gateway_upstream_addresses;
 #[cfg(feature = "gateway")]
+mod gateway_usage;
+#[cfg(feature = "gateway")]
 mod gateway_workload;
 #[cfg(feature = "gateway")]
 mod gateway_workload_hostile;

@@ -133,7 +133,7 @@ fn numbers(model: String, object: &Map<String, Value>) -> ModelUse {
         let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
         let place = if has(&["cost", "price", "spend", "spent", "usd", "amount", "credits"]) {
             &mut row.cost
-        } else if has(&["duration", "time", "ms", "seconds", "at", "limit", "percent", "cached"]) {
+        } else if has(&["duration", "time", "ms", "seconds", "at", "limit", "percent", "cached", "estimated"]) {
             continue;
         } else if has(&["input", "prompt"]) {
             &mut row.input_tokens
@@ -168,6 +168,8 @@ mod tests {
             json!([{"model": "a", "requests": 3, "tokens": 30}, {"model": "b", "requests": 1, "tokens": 90}]),
             json!({"data": [{"model": "a", "request_count": 3, "input_tokens": 10, "output_tokens": 20},
                             {"model": "b", "request_count": 1, "prompt_tokens": 40, "completion_tokens": 50}]}),
+            json!({"data": [{"model": "a", "requests": 3, "estimated_tokens": 7, "total_tokens": 30},
+                            {"model": "b", "estimated_tokens": 90, "requests": 1, "total_tokens": 90}]}),
             json!({"models": {"a": {"requests": "3", "totalTokens": 30}, "b": {"requests": 1, "totalTokens": 90}}}),
             json!({"buckets": [
                 {"start": 1, "results": [{"model": "a", "requests": 1, "tokens": 10}]},

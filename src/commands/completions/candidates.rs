@@ -75,7 +75,7 @@ impl Sources {
             Some("PROFILE") => Inputs::profiles,
             Some("KEY") => Inputs::keys,
             Some("DEVICE") => Inputs::devices,
-            Some("SCOPE") => |_| Scope::OFFERED.iter().map(|scope| scope.name().to_owned()).collect(),
+            Some("SCOPE") => |_| Scope::ALL.iter().map(|scope| scope.name().to_owned()).collect(),
             Some("TOPIC") => Inputs::topics,
             Some("URL") if arg.get_id() == "host" => Inputs::hosts,
             _ if arg.get_value_hint() == ValueHint::AnyPath || value.as_deref() == Some("COMMAND") => {

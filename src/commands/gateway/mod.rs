@@ -16,6 +16,7 @@ mod role;
 pub mod serve;
 mod suspended;
 mod top;
+mod usage;
 mod user;
 mod workload;
 
@@ -37,6 +38,7 @@ pub async fn run(app: &App, command: GatewayCommand) -> anyhow::Result<Exit> {
         GatewayCommand::Audit(args) => audit::run(app, *args).await,
         GatewayCommand::Policy(command) => policy::run(app, command).await,
         GatewayCommand::Workload(command) => workload::run(app, command).await,
+        GatewayCommand::Usage(args) => usage::run(app, &args).await,
         GatewayCommand::Top(args) => top::run(app, args).await,
     }
 }

@@ -112,6 +112,15 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
             }
         })
     };
+    let counting = {
+        let (gateway, store) = (gateway.clone(), store.clone());
+        tokio::spawn(async move {
+            loop {
+                gateway.usage.due().await;
+                write_usage(&gateway, &*store, false).await;
+            }
+        })
+    };
     let flushing = {
         let gateway = gateway.clone();
         tokio::spawn(async move {
@@ -163,7 +172,9 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     }
     signing.abort();
     recording.abort();
+    counting.abort();
     record_refusals(&gateway, true).await;
+    write_usage(&gateway, &*store, true).await;
     flush(&gateway).await;
     sinks.finish().await;
     following.abort();
@@ -215,6 +226,15 @@ async fn record_refusals(gateway: &Gateway, all: bool) {
         && (all || gateway.log_throttle.allow("refusals that cannot be recorded", gateway.clock.now()))
     {
         tracing::warn!(%error, count = gateway.unrecorded_refusals(), "refused requests could not be recorded");
+    }
+}
+
+/// Writes what requests used. Without another chance to write it, always tells that it could not be.
+async fn write_usage(gateway: &Gateway, store: &dyn Store, is_last: bool) {
+    if let Err(error) = gateway.usage.write(store).await
+        && (is_last || gateway.log_throttle.allow("usage that cannot be written", gateway.clock.now()))
+    {
+        tracing::warn!(%error, waiting = gateway.usage.waiting(), "usage could not be written");
     }
 }
 

@@ -6,6 +6,7 @@ mod label;
 mod list;
 mod revoke;
 mod service;
+mod usage;
 
 use axum::body::Body;
 use axum::http::{Method, Response, StatusCode};
@@ -32,7 +33,7 @@ impl AccountService {
             false => Request { body: read_small(request.body, request.headers).await?.into(), ..request },
         };
         match (call.endpoint, request.method) {
-            (Account::Me, _) => {}
+            (Account::Me | Account::Usage | Account::Balance, _) => {}
             (Account::Keys, method) if *method != Method::GET => {}
             _ => service::refuse_workload(&call.caller)?,
         }
@@ -44,6 +45,8 @@ impl AccountService {
             (Account::KeyEnd, _) => {
                 self.bring_forward(&call.caller, &call.argument, request.target, request.origin).await
             }
+            (Account::Usage, _) => self.usage(&call.caller, request.target).await,
+            (Account::Balance, _) => self.balance(&call.caller),
             (Account::Key, _) => self.remove(&call.caller, &call.argument, request.origin).await,
         }
     }

@@ -8,7 +8,9 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
+use uuid::Uuid;
 
+use crate::gateway::active_config::ConfigHandle;
 use crate::gateway::authn::{Caller, Credential, credential_suspended};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::{Directory, DirectoryError};
@@ -25,6 +27,11 @@ use crate::keyspec::{KeyId, LimitUse, Scope};
 const SELF_CHANGES: NonZeroU32 = NonZeroU32::new(1000).unwrap();
 /// From then on one in this time: in a year a third of what an account may have on record.
 const SELF_CHANGE_PERIOD: Duration = Duration::from_secs(900);
+
+/// So many questions about usage may an account ask at once: some of them read much of the database.
+const USAGE_QUESTIONS: NonZeroU32 = NonZeroU32::new(20).unwrap();
+/// From then on one in this time.
+const USAGE_QUESTION_PERIOD: Duration = Duration::from_secs(3);
 
 /// A call and what came with it.
 pub struct Request<'a> {
@@ -44,19 +51,23 @@ pub struct Request<'a> {
 pub struct AccountService {
     pub(super) directory: Directory,
     pub(super) clock: Clock,
-    limiter: Arc<Limiter>,
+    pub(super) config: Arc<ConfigHandle>,
+    pub(super) limiter: Arc<Limiter>,
     /// How often a key without the scope `keys` changes something of itself. Each change stays on record, and an account holds so many:
     /// a stolen key could otherwise use all of them up, and the account could never create or replace a key again.
     /// All keys of which one replaces the other are counted as one, since a replacement can ask for the next. It holds no more keys than
     /// the directory.
     self_changes: DefaultKeyedRateLimiter<KeyId>,
+    /// How often an account asks what was used. It holds no more accounts than the directory.
+    usage_questions: DefaultKeyedRateLimiter<Uuid>,
 }
 
 impl AccountService {
     /// For the accounts of that directory.
-    pub fn new(directory: Directory, limiter: Arc<Limiter>, clock: Clock) -> Self {
+    pub fn new(directory: Directory, config: Arc<ConfigHandle>, limiter: Arc<Limiter>, clock: Clock) -> Self {
         let self_changes = DefaultKeyedRateLimiter::keyed(self_change_quota());
-        Self { directory, clock, limiter, self_changes }
+        let usage_questions = DefaultKeyedRateLimiter::keyed(usage_question_quota());
+        Self { directory, clock, config, limiter, self_changes, usage_questions }
     }
 
     /// What a key uses of its limits at this gateway.
@@ -138,6 +149,17 @@ impl AccountService {
             too_many(&format!("too many changes by this key; try again in {wait} s"), wait)
         })
     }
+
+    /// Counts a question about usage, of an API or a page.
+    ///
+    /// # Errors
+    /// 429 when the account asks too often.
+    pub fn count_usage_question(&self, account: Uuid) -> Result<(), Rejection> {
+        self.usage_questions.check_key(&account).map_err(|not_until| {
+            let wait = not_until.wait_time_from(DefaultClock::default().now()).as_secs().saturating_add(1);
+            too_many(&format!("too many questions about usage by this account; try again in {wait} s"), wait)
+        })
+    }
 }
 
 /// 503 for keys that cannot be read.
@@ -153,6 +175,10 @@ pub fn too_many(message: &str, wait: u64) -> Rejection {
 
 fn self_change_quota() -> Quota {
     Quota::with_period(SELF_CHANGE_PERIOD).unwrap_or(Quota::per_hour(NonZeroU32::MIN)).allow_burst(SELF_CHANGES)
+}
+
+fn usage_question_quota() -> Quota {
+    Quota::with_period(USAGE_QUESTION_PERIOD).unwrap_or(Quota::per_hour(NonZeroU32::MIN)).allow_burst(USAGE_QUESTIONS)
 }
 
 /// 409 if the key to replace is no longer accepted.
@@ -194,6 +220,19 @@ mod tests {
     use governor::clock::FakeRelativeClock;
 
     use super::*;
+
+    #[test]
+    fn an_account_asks_twenty_times_and_then_once_in_three_seconds() {
+        let clock = FakeRelativeClock::default();
+        let limiter = RateLimiter::dashmap_with_clock(usage_question_quota(), clock.clone());
+        let [one, other] = [1, 2].map(Uuid::from_u128);
+        for _ in 0..20 {
+            limiter.check_key(&one).unwrap();
+        }
+        assert!(limiter.check_key(&one).is_err() && limiter.check_key(&other).is_ok());
+        clock.advance(Duration::from_secs(3));
+        assert!(limiter.check_key(&one).is_ok() && limiter.check_key(&one).is_err());
+    }
 
     #[test]
     fn a_key_changes_itself_a_thousand_times_and_then_once_in_fifteen_minutes() {

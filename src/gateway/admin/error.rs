@@ -110,6 +110,12 @@ pub enum AdminError {
     /// More than one.
     #[error("the ids of several requests begin with {0}")]
     SeveralStreams(String),
+    /// A time that ends before it begins.
+    #[error("--until must be later than --since")]
+    NoTime,
+    /// So many rows, of so many that one reply may have.
+    #[error("usage has {0} rows here, and one reply at most {1}")]
+    TooMuchUsage(usize, usize),
     /// The database does not answer a command. Never sent.
     #[error("{message}")]
     Unavailable {
@@ -193,6 +199,10 @@ impl AdminError {
                 "revoke those that nobody needs: ollama-auth gateway user uninvite ID; they are listed by: \
                  ollama-auth gateway user invitations"
             }
+            Self::NoTime => {
+                "both may be dates, times such as 2026-11-01T08:00:00Z, or durations before now such as 30d"
+            }
+            Self::TooMuchUsage(..) => "ask for a shorter time, or for fewer things with --by",
             Self::PastEnd => "give a time that is still to come, or a duration from now, such as 2h",
             Self::BadName(_)
             | Self::BadEmail

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::error::AdminError;
 use super::explanation::{Explanation, Question};
 use super::rows::{DeviceRow, InvitationRow, KeyRow, MaintenanceRow, PolicyCheck, StreamRow, UserRow};
+use super::usage_question::{UsageQuestion, UsageReply};
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::store::{InvitationId, InvitationToken};
 use crate::gateway::{EventFilter, EventPage, PasswordHash, RecordedEvent, Role};
@@ -200,6 +201,8 @@ pub enum AdminRequest {
     },
     /// Sign a checkpoint of the event log now.
     MakeCheckpoint,
+    /// What was used.
+    Usage(UsageQuestion),
     /// The latest events.
     Events {
         /// How many at most; the gateway has a limit of its own.
@@ -303,6 +306,8 @@ pub enum AdminReply {
     Noted,
     /// A checkpoint is made of all events so far.
     CheckpointMade,
+    /// What was used.
+    Usage(UsageReply),
     /// The latest events, the newest first.
     Events(Vec<RecordedEvent>),
     /// A page of them.

@@ -29,6 +29,8 @@ mod socket_folder;
 mod socket_unsupported;
 mod streams;
 mod suspend;
+mod usage;
+mod usage_question;
 mod withdraw;
 
 pub use error::AdminError;
@@ -43,6 +45,7 @@ pub use socket::{AdminSocket, AdminSocketError, AskError, ask, serve};
 pub use socket_folder::ask_all;
 #[cfg(not(unix))]
 pub use socket_unsupported::{AdminSocket, AdminSocketError, AskError, ask, ask_all, serve};
+pub use usage_question::{UsageQuestion, UsageReply};
 
 #[cfg(test)]
 mod tests;

@@ -121,6 +121,7 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
             Ok(AdminReply::Noted)
         }
         AdminRequest::MakeCheckpoint => context.make_checkpoint().await,
+        AdminRequest::Usage(question) => context.usage(&question).await,
         AdminRequest::Events { limit, filter } => {
             let events = context.directory.events(limit.min(MOST_EVENTS), filter).await;
             events.map(AdminReply::Events).map_err(|error| context.failed(&error))

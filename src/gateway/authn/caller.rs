@@ -222,7 +222,8 @@ impl Caller {
         self.rights().scopes.contains(Scope::Admin)
     }
 
-    /// Whether the person reads the event log. Only in a browser: a device or an API key of theirs does not.
+    /// Whether the person reads the event log, and the page with what all used. Only in a browser: a device or an API key of theirs does not. A
+    /// device gets what all used from `/api/usage`.
     pub fn audits(&self) -> bool {
         matches!(self.credential, Credential::Session(_)) && self.role.audit
     }

@@ -22,5 +22,6 @@ pub use addresses::NotAccepting;
 pub use authenticator::{Authenticator, AuthenticatorParts, CredentialRevoked, RevalidatingBody};
 pub use caller::{Caller, Credential, credential_revoked, credential_suspended};
 pub use credential::refuse_basic;
+pub use progress::model as model_in;
 pub use session::{Checkpoint, NewSession, Sessions, digest as digest_of_cookie, random_token};
 pub use stream_guard::{GuardedBody, OpenStreams, Stream, StreamGuard, StreamRequest};

@@ -52,7 +52,7 @@ impl Progress {
 }
 
 /// The first member `model` of a piece of JSON, if its value is a plain text.
-fn model(data: &[u8]) -> Option<&str> {
+pub fn model(data: &[u8]) -> Option<&str> {
     const NAME: &[u8] = b"\"model\"";
     let after = data.get(memmem::find(data, NAME)? + NAME.len()..)?.trim_ascii_start();
     let value = after.strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;

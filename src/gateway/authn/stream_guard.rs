@@ -77,6 +77,7 @@ pub struct Stream {
 const RUNS: u8 = 0;
 const REVOKED: u8 = 1;
 const ENDED: u8 = 2;
+const STOPPED: u8 = 3;
 
 impl Stream {
     /// Cuts it off, unless it is cut off already.
@@ -109,6 +110,13 @@ impl OpenStreams {
         // What changed before it was registered was not looked at for it.
         self.check(&stream, &self.config.get().addresses, since);
         StreamGuard { streams: self.clone(), number, stream }
+    }
+
+    /// Cuts all off: the gateway ends.
+    pub fn stop(&self) {
+        for stream in self.lock().values() {
+            stream.cut(STOPPED);
+        }
     }
 
     /// Those that are not cut off, the oldest first.
@@ -169,6 +177,7 @@ impl StreamGuard {
     pub fn refusal(&self) -> Rejection {
         match self.stream.cut.load(Ordering::Acquire) {
             // No status after which programs try again, as they do after 503.
+            STOPPED => Rejection::new(503, "the gateway is stopping").header("retry-after", "10"),
             ENDED => Rejection::new(410, "an administrator has ended this request").header("x-should-retry", "false"),
             _ => {
                 let caller = &self.stream.request.caller;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::table_examples::example;
@@ -209,6 +210,26 @@ settings! {
     /// smaller. none: as large as it gets.
     "event-log-size" => event_log_size: Option<u64> = "none", "super::value::log_size", Reload,
         "a size of 1MiB or more, such as 1GiB, or none";
+
+    /// Count what each request uses of the upstream server: its tokens, its time, and for whom. The bodies of requests are read for that.
+    "usage" => usage: bool = true, "super::value::boolean", Reload,
+        "true or false";
+
+    /// How long the use of each single request is kept, counted by the clock and by the time that the gateway has run. none: for ever.
+    "usage-record-retention" => usage_record_retention: Option<Duration> = "30d", "super::value::retention", Reload,
+        "a number of days from 1d to 3650d, such as 30d, or none";
+
+    /// How long totals by hour are kept, counted in the same way. none: for ever.
+    "usage-hour-retention" => usage_hour_retention: Option<Duration> = "60d", "super::value::retention", Reload,
+        "a number of days from 1d to 3650d, such as 60d, or none";
+
+    /// How long totals by day are kept, counted in the same way. none: for ever.
+    "usage-day-retention" => usage_day_retention: Option<Duration> = "400d", "super::value::retention", Reload,
+        "a number of days from 1d to 3650d, such as 400d, or none";
+
+    /// Where days begin, for totals by day. A change affects the days that begin after it.
+    "time-zone" => time_zone: TimeZone = "UTC", "super::value::time_zone", Reload,
+        "a time zone such as Europe/Berlin or UTC";
 
     /// The file with the key that checkpoints of the event log are signed with, the same for all gateways on one database: see
     /// `ollama-auth gateway audit key`. Empty: a file beside an SQLite database, which is made; on PostgreSQL nothing is signed.

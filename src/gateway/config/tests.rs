@@ -110,6 +110,11 @@ fn every_setting_can_be_set_in_each_layer() {
         ("key-retention", "7d"),
         ("event-retention", "365d"),
         ("event-log-size", "1GiB"),
+        ("usage", "false"),
+        ("usage-record-retention", "3d"),
+        ("usage-hour-retention", "30d"),
+        ("usage-day-retention", "500d"),
+        ("time-zone", "Europe/Berlin"),
         ("audit-key-file", "/etc/audit.key"),
         ("audit-checkpoint-file", "/var/log/checkpoints"),
         ("jwks-min-interval", "2s"),
@@ -501,6 +506,11 @@ fn sinks_are_a_list_of_tables() {
     ] {
         says(from_file(&text), &[wanted]);
     }
+    assert!(set(&["time-zone=America/New_York"]).is_ok());
+    says(
+        set(&["time-zone=Mars/Olympus"]),
+        &["time-zone must be a time zone such as Europe/Berlin", "not \"Mars/Olympus\""],
+    );
     assert_eq!(set(&["event-log-size=none"]).unwrap().event_log_size, None);
     assert_eq!(set(&["event-log-size=2MiB"]).unwrap().event_log_size, Some(2 << 20));
     says(set(&["event-log-size=1023KiB"]), &["event-log-size must be a size of 1MiB or more", "not \"1023KiB\""]);

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::address::{BaseUrl, OriginPattern, OriginPatternError};
@@ -172,6 +173,11 @@ pub fn retention<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>
         let days = text.strip_suffix('d').and_then(digits).filter(|days| (1..=3650).contains(days));
         days.map(|days| Some(Duration::from_secs(days * 86_400))).ok_or_else(String::new)
     })
+}
+
+/// A name of the IANA time zone database.
+pub fn time_zone<'de, D: Deserializer<'de>>(value: D) -> Result<TimeZone, D::Error> {
+    read_text(value, |text| TimeZone::get(text).map_err(|_| String::new()))
 }
 
 /// `ADDRESS:PORT`; `localhost` is 127.0.0.1.

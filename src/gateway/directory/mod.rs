@@ -21,6 +21,7 @@ mod sharing;
 #[cfg(test)]
 mod tests;
 mod unstored;
+mod usage;
 mod uses;
 
 use std::collections::HashMap;
@@ -56,6 +57,8 @@ pub use unstored::Withdrawn;
 
 /// Searches in the event log at a time. A store has few connections.
 const EVENT_SEARCHES: usize = 2;
+/// The same of usage. They do not wait for each other.
+const USAGE_QUERIES: usize = 2;
 
 /// A credential that is on record, with its account.
 #[derive(Clone, Debug)]
@@ -77,6 +80,8 @@ struct Inner {
     writing: tokio::sync::Mutex<()>,
     /// Of searches in the event log: more at a time would keep everything else from the database.
     event_searches: Semaphore,
+    /// Of questions about usage.
+    usage_queries: Arc<Semaphore>,
     /// Of this start, among the gateways that share the store.
     id: Uuid,
     /// The name of this gateway in events.
@@ -112,6 +117,7 @@ impl Directory {
             memory,
             writing: Default::default(),
             event_searches: Semaphore::new(EVENT_SEARCHES),
+            usage_queries: Arc::new(Semaphore::new(USAGE_QUERIES)),
             id: Uuid::new_v4(),
             replica: OnceLock::new(),
             budget: ChangeBudget::default(),

@@ -71,7 +71,7 @@ fn fields(members: &[(String, Value)], names: &[&str]) -> Vec<String> {
 
 fn canonical(bytes: &[u8], names: &[&str], creates: bool) -> Option<Vec<u8>> {
     let (body, mut reservation) = (Bytes::copy_from_slice(bytes), Reservation::uncounted());
-    let pieces = json::canonical(&body, names, &models(), creates, None, &mut reservation).ok()?;
+    let (pieces, _) = json::canonical(&body, names, &models(), creates, None, None, &mut reservation).ok()?;
     Some(pieces.concat())
 }
 
@@ -115,7 +115,7 @@ fn capped(bytes: &[u8], path: &str) -> Option<Vec<(String, Value)>> {
     let caps = RouteCaps::of(path, Caps::new(vec![rule]).of(&Role::Member))?;
     let (body, mut reservation) = (Bytes::copy_from_slice(bytes), Reservation::uncounted());
     let any = ModelAccess::default();
-    let sent = json::canonical(&body, &["model"], &any, false, Some(&caps), &mut reservation).ok()?.concat();
+    let sent = json::canonical(&body, &["model"], &any, false, Some(&caps), None, &mut reservation).ok()?.0.concat();
     Some(go::members(&sent).unwrap_or_else(|| panic!("it passed, but is not an object")))
 }
 

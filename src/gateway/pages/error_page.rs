@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::SET_COOKIE;
+use http::header::{RETRY_AFTER, SET_COOKIE};
 use http::{HeaderValue, StatusCode};
 use maud::{Markup, html};
 
@@ -146,7 +146,7 @@ impl PageContext {
     pub fn rejected(&self, rejection: &Rejection) -> ErrorPage {
         let status = StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let keys = html! { p { a href=(self.link(KEYS)) { "Your keys and devices" } } };
-        match rejection.status() {
+        let mut page = match rejection.status() {
             401 => {
                 let text = html! {
                     p { "Your session ended or your account changed. Your request was not carried out." }
@@ -163,7 +163,11 @@ impl PageContext {
                 let reason = display::visible_text(rejection.message());
                 self.error_page(status, "Request rejected", html! { p { (display::sentence(&reason)) } (keys) })
             }
+        };
+        if let Some(wait) = rejection.retry_after() {
+            page.0.headers_mut().insert(RETRY_AFTER, wait.clone());
         }
+        page
     }
 
     /// The page for a change that was not made.

@@ -137,6 +137,7 @@ fn navigation(context: &PageContext, session: &BrowserSession) -> Markup {
     html! {
         nav aria-label="Pages" {
             a #nav-keys href=(context.link("/settings/keys")) aria-current=[current("/settings/keys")] { "Keys and devices" }
+            a #nav-usage href=(context.link("/usage")) aria-current=[current("/usage")] { "Usage" }
             @if session.caller.administrates() {
                 @let is_here = context.path.starts_with("/admin/").then_some("page");
                 a #nav-admin href=(context.link("/admin/people")) aria-current=[is_here] { "Admin" }

@@ -26,6 +26,7 @@ mod shared_throttle;
 mod sign_in;
 mod sign_in_throttle;
 mod state;
+mod usage;
 
 use std::sync::Arc;
 
@@ -80,7 +81,15 @@ pub fn owns(path: &str) -> bool {
     below
         || matches!(
             path,
-            "/setup" | "/invite" | "/connect" | device_code::PATH | "/login" | "/logout" | "/account" | "/favicon.ico"
+            "/setup"
+                | "/invite"
+                | "/usage"
+                | "/connect"
+                | device_code::PATH
+                | "/login"
+                | "/logout"
+                | "/account"
+                | "/favicon.ico"
         )
 }
 
@@ -162,6 +171,8 @@ pub fn router(pages: Arc<Pages>) -> Router {
         .route(administration::INVITATIONS, get(administration::invitations).post(administration::invite))
         .route(administration::NEW_INVITATION, get(administration::new_invitation))
         .route(administration::MAINTENANCE, get(administration::maintenance).post(administration::set_maintenance))
+        .route(usage::USAGE, get(usage::own))
+        .route(usage::ADMIN_USAGE, get(usage::all))
         .route(administration::AUDIT, get(administration::audit))
         .route(administration::AUDIT_EXPORT, get(administration::export_events))
         .route("/assets/style.css", get(layout::style))

@@ -83,6 +83,7 @@ pub struct Limits {
     blob: BodyLimit,
     scanned: BodyLimit,
     memory: ScanLimits,
+    counting: ScanLimits,
 }
 
 impl Limits {
@@ -94,13 +95,14 @@ impl Limits {
             blob: limit(config.max_blob, "max-blob"),
             scanned: limit(config.max_scanned_body, "max-scanned-body"),
             memory: ScanLimits::new(config),
+            counting: ScanLimits::for_counting(config),
         }
     }
 
     /// With a limit of the caller's, where that is smaller.
     pub fn at_most(self, size: Option<(Subject, NonZeroU64)>) -> Self {
-        let Self { usual, blob, scanned, memory } = self;
-        Self { usual: usual.at_most(size), blob: blob.at_most(size), scanned: scanned.at_most(size), memory }
+        let Self { usual, blob, scanned, .. } = self;
+        Self { usual: usual.at_most(size), blob: blob.at_most(size), scanned: scanned.at_most(size), ..self }
     }
 
     /// Of a route, by its path in the table.
@@ -111,6 +113,11 @@ impl Limits {
     /// Of what is read in full; never without a limit.
     pub fn scanned(self) -> BodyLimit {
         self.scanned
+    }
+
+    /// Of what all bodies together occupy that are read for counting alone.
+    pub fn counting(self) -> ScanLimits {
+        self.counting
     }
 
     /// Of what all scanned bodies together occupy.
@@ -143,7 +150,8 @@ pub fn limited(body: Body, headers: &HeaderMap, limit: BodyLimit) -> Result<Body
     })))
 }
 
-fn announced_length(headers: &HeaderMap) -> Option<u64> {
+/// What `Content-Length` says, in bytes.
+pub fn announced_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

@@ -270,7 +270,9 @@ mod tests {
     fn read(path: &str, body: &str, most: [Option<u64>; 3], when_exceeded: WhenExceeded) -> Result<String, Rejection> {
         let caps = RouteCaps::of(path, &caps(most, when_exceeded)).unwrap();
         let (body, models) = (Bytes::copy_from_slice(body.as_bytes()), ModelAccess::default());
-        let pieces = canonical(&body, &["model"], &models, path == CREATE, Some(&caps), &mut Reservation::uncounted())?;
+        let create = path == CREATE;
+        let (pieces, _) =
+            canonical(&body, &["model"], &models, create, Some(&caps), None, &mut Reservation::uncounted())?;
         Ok(String::from_utf8(pieces.concat()).unwrap())
     }
 
@@ -478,7 +480,8 @@ mod tests {
             Bytes::from(format!(r#"{{"model":"tiny","options":{{"stop":["{long}"],"num_ctx":9000,"seed":1}}}}"#));
         let caps = RouteCaps::of("/api/chat", &caps(ALL, WhenExceeded::Lower)).unwrap();
         let models = ModelAccess::default();
-        let pieces = canonical(&body, &["model"], &models, false, Some(&caps), &mut Reservation::uncounted()).unwrap();
+        let mut reservation = Reservation::uncounted();
+        let (pieces, _) = canonical(&body, &["model"], &models, false, Some(&caps), None, &mut reservation).unwrap();
         let inside = body.as_ptr_range();
         assert_eq!(pieces.iter().filter(|piece| inside.contains(&piece.as_ptr())).count(), 1);
         let options = format!(r#"{{"stop":["{long}"],"seed":1,"num_ctx":8192,"num_predict":2048}}"#);

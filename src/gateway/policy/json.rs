@@ -10,6 +10,7 @@ use bytes::{BufMut as _, BytesMut};
 use super::capped::{Replacement, RouteCaps, Value};
 use super::json_members::{folded, members, not_json};
 use super::models::{require_model, sendable};
+use super::request_use::{INCLUDE_USAGE, RequestUse, STREAM_OPTIONS};
 use super::scan_budget::Reservation;
 use crate::gateway::model_access::ModelAccess;
 use crate::gateway::refusal_code::RefusalCode;
@@ -41,8 +42,8 @@ const MAX_MODEL_LENGTH: usize = 4096;
 /// What is longer stays where it is; the rest is copied into one piece.
 const MAX_COPIED_LENGTH: usize = 4096;
 
-/// The body to forward, in pieces. `names` are the members that name models; `creates` says that the request makes a model. The capacity of
-/// `body` is reserved; in the end that of the pieces is.
+/// The body to forward, in pieces, and what it says for counting. `names` are the members that name models; `creates` says that the request
+/// makes a model; `counted` is the path of a route whose use is counted. The capacity of `body` is reserved; in the end that of the pieces is.
 ///
 /// # Errors
 /// 400 for what is not a JSON object or has too many members or levels, 403 for a model that may not be used or a cap that is exceeded, 503
@@ -53,8 +54,9 @@ pub fn canonical(
     models: &ModelAccess,
     creates: bool,
     caps: Option<&RouteCaps>,
+    counted: Option<&str>,
     reservation: &mut Reservation,
-) -> Result<Vec<Bytes>, Rejection> {
+) -> Result<(Vec<Bytes>, Option<RequestUse>), Rejection> {
     let creates = creates && !models.is_all();
     // The parser has no limit for what it skips.
     if is_too_deep(body) {
@@ -92,13 +94,21 @@ pub fn canonical(
     if !models.is_all() {
         named.iter().try_for_each(|(_, name)| require_model(models, name))?;
     }
-    let replacements = match caps {
+    let used = counted.map(|path| {
+        let model = named.iter().find(|(field, _)| *field == "model").map(|(_, name)| &**name);
+        RequestUse::of(path, model, others.iter().map(|(name, value)| (&**name, *value)))
+    });
+    let mut replacements = match caps {
         Some(caps) => {
             let models: Vec<_> = named.iter().map(|(_, name)| CanonicalModel::parse(name).ok()).collect();
             caps.apply(&models, &mut others)?
         }
         None => Vec::new(),
     };
+    if used.as_ref().is_some_and(|used| used.adds_usage) {
+        // The last of several members is read into the others.
+        replacements.push(Replacement { name: STREAM_OPTIONS, value: Value::Sent(INCLUDE_USAGE) });
+    }
     let before = reservation.bytes();
     let copied =
         |(name, value): &(String, &str)| name.len() + if value.len() > MAX_COPIED_LENGTH { 8 } else { value.len() + 8 };
@@ -129,7 +139,7 @@ pub fn canonical(
         reservation.shrink_to(reservation.bytes() - before);
     }
     pieces.done.push(pieces.open.freeze());
-    Ok(pieces.done)
+    Ok((pieces.done, used))
 }
 
 /// A body that is being put together.
@@ -195,7 +205,7 @@ impl Pieces<'_> {
 }
 
 /// Whether more brackets are open than may be, at any point of the first value.
-fn is_too_deep(bytes: &[u8]) -> bool {
+pub fn is_too_deep(bytes: &[u8]) -> bool {
     let (mut depth, mut at) = (0_usize, 0);
     while let Some(byte) = bytes.get(at) {
         at += 1;
@@ -241,7 +251,7 @@ mod tests {
 
     fn canonical(body: &[u8], names: &[&str], models: &ModelAccess, creates: bool) -> Result<Vec<u8>, Rejection> {
         let (body, mut reservation) = (Bytes::copy_from_slice(body), Reservation::uncounted());
-        super::canonical(&body, names, models, creates, None, &mut reservation).map(|pieces| pieces.concat())
+        super::canonical(&body, names, models, creates, None, None, &mut reservation).map(|(pieces, _)| pieces.concat())
     }
 
     fn forwarded(body: &str, names: &[&str], patterns: &[&str]) -> Result<Value, u16> {
@@ -306,7 +316,8 @@ mod tests {
         let body = format!(r#"{{"a":"{long}", "model":"tiny","b":"{short}" ,"c":["{long}"],"d":1}}"#);
         let body = Bytes::from(body);
         let mut reservation = Reservation::uncounted();
-        let pieces = super::canonical(&body, &["model"], &models(&["tiny"]), false, None, &mut reservation).unwrap();
+        let (pieces, _) =
+            super::canonical(&body, &["model"], &models(&["tiny"]), false, None, None, &mut reservation).unwrap();
         let expected = format!(r#"{{"model":"tiny","a":"{long}","b":"{short}","c":["{long}"],"d":1}}"#);
         assert_eq!(String::from_utf8(pieces.concat()).unwrap(), expected);
         let inside = body.as_ptr_range();

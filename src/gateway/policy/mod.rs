@@ -4,6 +4,7 @@
 
 pub(super) mod body;
 pub(super) mod capped;
+mod counted_body;
 pub(super) mod form;
 mod form_input;
 pub(super) mod json;
@@ -12,6 +13,7 @@ mod keep_alive;
 mod list_filter;
 mod model_list;
 mod models;
+mod request_use;
 pub(super) mod scan_budget;
 mod scanned_body;
 mod scanner;
@@ -35,8 +37,10 @@ use crate::keyspec::{CanonicalModel, Rights, Scope};
 
 pub use body::{Limits, fault_of_the_sender};
 use capped::RouteCaps;
+use counted_body::{CountedBody, counted};
 pub use model_list::ModelList;
 use models::{require_model, sendable};
+pub use request_use::RequestUse;
 use scan_budget::Reservation;
 use scanned_body::ScannedBody;
 use scanner::MAX_SCANNED_INLINE;
@@ -63,6 +67,8 @@ pub struct Authorized {
     body: Body,
     /// What to say of the body, where it is not the one that came.
     rewritten: Option<Rewritten>,
+    /// What it says for counting, on a route whose use is counted.
+    used: Option<RequestUse>,
     /// The model that the caller asks about, where the upstream server is asked for the list of all.
     wanted: Option<CanonicalModel>,
 }
@@ -172,9 +178,9 @@ impl Permitted {
         &self.caller
     }
 
-    /// Looks at the models that the request names, and at what it asks for. Without model patterns and without caps on what the route takes
-    /// the body is not looked at and streams through; with them it is read in full and written again, so that the upstream server reads
-    /// exactly what the gateway checked.
+    /// Looks at the models that the request names, and at what it asks for. With model patterns, or caps on what the route takes, the body is
+    /// read in full and written again, so that the upstream server reads exactly what the gateway checked. Otherwise it is at most looked
+    /// at, if `counts` says so.
     ///
     /// # Errors
     /// 400 for a body that cannot be understood, 403 for a model that may not be used and a cap that is exceeded, 413, 415, 503 while too
@@ -185,9 +191,11 @@ impl Permitted {
         body: Body,
         limits: Limits,
         caps: &Arc<RoleCaps>,
+        counts: bool,
         scanner: &Scanner,
     ) -> Result<Authorized, Rejection> {
         let models = &self.models;
+        let counted_path = (counts && self.route.is_counted()).then_some(self.route.path);
         let caps = RouteCaps::of(self.route.path, caps);
         // The upstream server's route takes no slash, and cannot be told about one in any other way.
         let wanted = match self.route.models {
@@ -196,11 +204,20 @@ impl Permitted {
         };
         let any_model = models.is_all() && wanted.is_none();
         if any_model && caps.is_none() {
+            if let Some(path) = counted_path.filter(|_| matches!(self.route.models, Named::Body(_))) {
+                let read = Box::pin(counted(&self.caller, headers, body, path, limits, scanner)).await?;
+                let CountedBody { body, used, is_unpacked } = read;
+                let content_type = || "application/json".to_owned();
+                let rewritten = is_unpacked.then(|| Rewritten { content_type: content_type(), lowered: None });
+                return Ok(Authorized { permitted: self, body, rewritten, used: Some(used), wanted });
+            }
             let body = body::limited(body, headers, limits.of(self.route.path))?;
-            return Ok(Authorized { permitted: self, body, rewritten: None, wanted });
+            let used = counted_path.map(|_| RequestUse::default());
+            return Ok(Authorized { permitted: self, body, rewritten: None, used, wanted });
         }
         // Parameters could name a model too: Go reads a form's fields from the query first.
         self.query = self.query.filter(|_| any_model);
+        let mut used = None;
         let (content_type, body) = match self.route.models {
             // What it reaches cannot be told: searches at ollama.com, files of any model.
             Named::None => {
@@ -220,37 +237,40 @@ impl Permitted {
             Named::Body(names) => {
                 let (models, creates, caps) = (models.clone(), self.route.path == "/api/create", caps.clone());
                 let read = move |bytes: &Bytes, reservation: &mut Reservation| {
-                    json::canonical(bytes, names, &models, creates, caps.as_ref(), reservation)
+                    json::canonical(bytes, names, &models, creates, caps.as_ref(), counted_path, reservation)
                 };
-                let scanned = scan(&self.caller, headers, body, limits, scanner, read).await?;
+                let (scanned, counted) = scan(&self.caller, headers, body, limits, scanner, read).await?;
+                used = counted;
                 ("application/json".to_owned(), Body::new(scanned))
             }
             Named::Form(field) => {
                 let body = if body::is_packed(headers)? {
-                    let read = |bytes: &Bytes, _: &mut Reservation| Ok(vec![bytes.clone()]);
-                    Body::new(scan(&self.caller, headers, body, limits, scanner, read).await?)
+                    let read = |bytes: &Bytes, _: &mut Reservation| Ok((vec![bytes.clone()], ()));
+                    Body::new(scan(&self.caller, headers, body, limits, scanner, read).await?.0)
                 } else {
                     body::limited(body, headers, limits.of(self.route.path))?
                 };
+                used = counted_path.map(|_| RequestUse::default());
                 let held = scanner.reserve(&self.caller, limits.memory());
                 let form = form::canonical(body, headers, field, models.clone(), limits.scanned(), held);
                 Box::pin(form).await?
             }
         };
         let lowered = caps.and_then(|caps| caps.lowered());
-        Ok(Authorized { permitted: self, body, rewritten: Some(Rewritten { content_type, lowered }), wanted })
+        Ok(Authorized { permitted: self, body, rewritten: Some(Rewritten { content_type, lowered }), used, wanted })
     }
 }
 
-/// Reads a body in full, unpacks it, and has `read` put together what to forward: at once if that is a little work.
-async fn scan(
+/// Reads a body in full, unpacks it, and has `read` put together what to forward: at once if that is a little work. Also gives back what
+/// else `read` found.
+async fn scan<T: Send + 'static>(
     caller: &Caller,
     headers: &HeaderMap,
     body: Body,
     limits: Limits,
     scanner: &Scanner,
-    read: impl FnOnce(&Bytes, &mut Reservation) -> Result<Vec<Bytes>, Rejection> + Send + 'static,
-) -> Result<ScannedBody, Rejection> {
+    read: impl FnOnce(&Bytes, &mut Reservation) -> Result<(Vec<Bytes>, T), Rejection> + Send + 'static,
+) -> Result<(ScannedBody, T), Rejection> {
     let (packed, limit) = (body::is_packed(headers)?, limits.scanned());
     let mut reservation = scanner.reserve(caller, limits.memory());
     let received = body::receive(body, headers, limit, &mut reservation).await?;
@@ -265,8 +285,8 @@ async fn scan(
         } else {
             received
         };
-        let pieces = read(&bytes.into(), &mut reservation)?;
-        Ok(ScannedBody::new(pieces, reservation))
+        let (pieces, found) = read(&bytes.into(), &mut reservation)?;
+        Ok((ScannedBody::new(pieces, reservation), found))
     };
     if at_once { work() } else { scanner.run(caller, work).await }
 }
@@ -303,6 +323,11 @@ impl Authorized {
     /// What to say of the body, where it is not the one that came.
     pub fn rewritten(&self) -> Option<&Rewritten> {
         self.rewritten.as_ref()
+    }
+
+    /// What it says for counting, on a route whose use is counted.
+    pub fn used(&self) -> Option<&RequestUse> {
+        self.used.as_ref()
     }
 
     /// The body to forward.

@@ -13,6 +13,8 @@ use crate::gateway::rejection::Rejection;
 
 /// An account gets at most the budget divided by this, so that it does not lock out the others.
 const ACCOUNT_SHARES: usize = 4;
+/// What is read for counting alone may take the budget of the others divided by this, beside it.
+const COUNTING_SHARE: u64 = 4;
 /// What it takes to scan a body beside the body as it came and as it is read: mostly the window of zstd.
 const SCAN_OVERHEAD: usize = 20 << 20;
 /// The capacity that a buffer begins with.
@@ -42,6 +44,13 @@ impl ScanLimits {
         let one = bytes(config.max_scanned_body).saturating_mul(2).saturating_add(SCAN_OVERHEAD);
         let total = bytes(config.scan_memory).max(one.saturating_mul(2));
         Self { total, account: (total / ACCOUNT_SHARES).max(one) }
+    }
+
+    /// Of bodies that are read for counting alone. They have a budget of their own, so that none of them is in the way of a body that must be
+    /// read.
+    pub fn for_counting(config: &Config) -> Self {
+        let total = usize::try_from(config.scan_memory / COUNTING_SHARE).unwrap_or(usize::MAX);
+        Self { total, account: total / ACCOUNT_SHARES }
     }
 }
 

@@ -16,6 +16,8 @@ pub const MAX_SCANNED_INLINE: usize = 64 * 1024;
 /// The budget and the queue. There is one for the whole gateway.
 pub struct Scanner {
     budget: Arc<ScanBudget>,
+    /// Of bodies that are read for counting alone.
+    counting: Arc<ScanBudget>,
     /// Scans at a time: half of the processors are left to those who serve.
     slots: Arc<Semaphore>,
     turns: Turns,
@@ -24,7 +26,12 @@ pub struct Scanner {
 impl Default for Scanner {
     fn default() -> Self {
         let slots = std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
-        Self { budget: Arc::default(), slots: Arc::new(Semaphore::new(slots)), turns: Turns::default() }
+        Self {
+            budget: Arc::default(),
+            counting: Arc::default(),
+            slots: Arc::new(Semaphore::new(slots)),
+            turns: Turns::default(),
+        }
     }
 }
 
@@ -32,6 +39,11 @@ impl Scanner {
     /// A reservation for a request of that caller, of nothing yet.
     pub fn reserve(&self, caller: &Caller, limits: ScanLimits) -> Reservation {
         self.budget.reserve(caller.user().id, limits)
+    }
+
+    /// The same for counting alone.
+    pub fn reserve_for_counting(&self, caller: &Caller, limits: ScanLimits) -> Reservation {
+        self.counting.reserve(caller.user().id, limits)
     }
 
     /// Does such work on a thread of its own, after the work of the same credential and the same account that came before. The wait is

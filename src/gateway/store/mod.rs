@@ -24,7 +24,6 @@ mod role;
 mod snapshot;
 mod sqlite;
 mod transfer;
-#[allow(dead_code, reason = "nothing writes it yet")]
 mod usage;
 mod usage_batch;
 #[cfg(test)]
@@ -68,7 +67,6 @@ pub use role::{Role, RoleError};
 pub use snapshot::Snapshot;
 pub use sqlite::SqliteStore;
 pub use transfer::CopiedTable;
-#[allow(unused_imports, reason = "nothing writes it yet")]
 pub use usage::{TokenCount, UsageRecord, UsageSeries, UsageStatus, UsageTotals};
 pub use usage_batch::{LastUse, UsageBatch};
 pub use usage_query::{RecordPage, RecordPosition, RecordQuery, UsageGroup, UsagePeriod, UsageQuery, UsageRow};
@@ -314,28 +312,26 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Write`], and what keeps the database from being used.
-    #[allow(dead_code, reason = "the collector is added next")]
     fn write_usage<'a>(&'a self, batch: &'a UsageBatch) -> Answer<'a, ()>;
 
     /// The totals that are wanted.
     ///
     /// # Errors
     /// [`StoreError::Read`], [`StoreError::Damaged`].
-    #[allow(dead_code, reason = "the collector is added next")]
     fn usage_totals<'a>(&'a self, wanted: &'a UsageQuery) -> Answer<'a, Vec<UsageRow>>;
 
     /// A page of the records that are wanted.
     ///
     /// # Errors
     /// [`StoreError::Read`], [`StoreError::Damaged`].
-    #[allow(dead_code, reason = "the collector is added next")]
+    #[allow(dead_code, reason = "the list of single requests is added next")]
     fn usage_records<'a>(&'a self, wanted: &'a RecordQuery) -> Answer<'a, RecordPage>;
 
     /// When credentials were used last, of an account or of all.
     ///
     /// # Errors
     /// [`StoreError::Read`], [`StoreError::Damaged`].
-    #[allow(dead_code, reason = "the collector is added next")]
+    #[allow(dead_code, reason = "the access review reads it")]
     fn last_uses(&self, account: Option<Uuid>) -> Answer<'_, Vec<LastUse>>;
 
     /// A page of the events that are wanted.

@@ -82,6 +82,26 @@ pub struct UsageRecord {
     pub bytes: u64,
 }
 
+impl UsageRecord {
+    /// What it adds to totals.
+    pub fn totals(&self) -> UsageTotals {
+        let TokenCount { input, output, is_estimate } = self.tokens;
+        let count = |status| u64::from(self.status == status);
+        UsageTotals {
+            requests: 1,
+            failed: count(UsageStatus::Failed),
+            cut: count(UsageStatus::Cut),
+            cancelled: count(UsageStatus::Cancelled),
+            refused: 0,
+            input,
+            output,
+            estimated: if is_estimate { input.saturating_add(output) } else { 0 },
+            busy_ms: self.total_ms,
+            bytes: self.bytes,
+        }
+    }
+}
+
 /// What usage is added up by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UsageSeries {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::memory_usage::MemoryUsage;
 use super::*;
-use crate::keyspec::Scope;
+use crate::keyspec::{AddressRules, RequestLimits, Scope};
 
 /// A few of each, so that they meet. Some texts would be more than themselves in a statement.
 const ACCOUNTS: [Uuid; 2] = [Uuid::from_u128(1), Uuid::from_u128(2)];
@@ -206,6 +206,22 @@ pub async fn absurd_values_are_stored(store: &dyn Store) {
 pub async fn usage_is_deleted_after_its_time(store: &dyn Store, lets_count: impl Fn()) {
     const DAY: i64 = 86_400;
     let (run, series) = (Uuid::from_u128(1), series(0, 0, 1));
+    let user = User {
+        id: series.account,
+        name: "ann".to_owned(),
+        email: String::new(),
+        role: Role::Member,
+        disabled: false,
+        created_at: 0,
+        suspended: None,
+        groups: Vec::new(),
+        limits: RequestLimits::default(),
+        addresses: AddressRules::default(),
+    };
+    let (_, mut transaction) = store.begin(Position::default()).await.unwrap();
+    let event = Event::new(1, Actor::Admin, "user.created", "ann");
+    transaction.make(&Change::AddUser(user, None), &event, "one").await.unwrap();
+    transaction.commit().await.unwrap();
     // A day each time, of which the third was noted with a clock that was a year ahead.
     for sequence in 0..100_u32 {
         let day = if sequence == 3 { 400 } else { i64::from(sequence) };
@@ -249,6 +265,14 @@ pub async fn usage_is_deleted_after_its_time(store: &dyn Store, lets_count: impl
     assert!(!swept.has_more_usage && swept.usage > 0, "{swept:?}");
     assert_eq!(counts().await, [9, 20, 41, 39]);
     assert_eq!(store.sweep(100 * DAY, 3600, retention, "one").await.unwrap().usage, 0);
+    // Of a request that ended after its account was removed.
+    let mut batch = empty(run, 100, 100 * DAY);
+    let (account, credential, model) = (Uuid::from_u128(99), "key:key_x".to_owned(), String::new());
+    batch.last_uses.push(LastUse { account, credential, scope: Scope::Keys, model, at: 100 * DAY });
+    store.write_usage(&batch).await.unwrap();
+    lets_count();
+    store.sweep(100 * DAY, 3600, retention, "one").await.unwrap();
+    assert_eq!(store.last_uses(Some(account)).await.unwrap(), []);
     lets_count();
     let swept = store.sweep(300 * DAY, 200 * DAY, retention, "one").await.unwrap();
     assert_eq!((swept.has_more_usage, counts().await), (false, [0; 4]));

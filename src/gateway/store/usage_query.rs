@@ -10,7 +10,6 @@ use super::{UsageRecord, UsageStatus, UsageTotals};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum UsagePeriod {
     /// Hours: Unix seconds divided by 3,600.
-    #[allow(dead_code, reason = "pages by hour are added next")]
     Hour,
     /// Days since 1970-01-01, in the time zone of the totals.
     #[default]

@@ -13,6 +13,7 @@ mod other_origins;
 mod plain;
 mod setting_up;
 mod signing_in;
+mod usage;
 
 use std::time::{Duration, Instant};
 

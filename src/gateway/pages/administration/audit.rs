@@ -19,7 +19,7 @@ impl PageContext {
     ///
     /// # Errors
     /// Without one.
-    pub(super) fn require_auditor(&self) -> Result<BrowserSession, ErrorPage> {
+    pub fn require_auditor(&self) -> Result<BrowserSession, ErrorPage> {
         let session = self.session().ok_or_else(|| ErrorPage::from(self.redirect("/login")))?;
         if session.caller.audits() { Ok(session) } else { Err(self.page_not_found()) }
     }

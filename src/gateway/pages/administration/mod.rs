@@ -57,6 +57,8 @@ pub const MAINTENANCE: &str = "/admin/maintenance";
 
 /// The event log.
 pub const AUDIT: &str = "/admin/audit";
+/// What was used.
+pub const USAGE: &str = "/admin/usage";
 /// The same as a download.
 pub const AUDIT_EXPORT: &str = "/admin/audit/export";
 
@@ -86,7 +88,7 @@ impl PageContext {
 }
 
 /// One of these pages, with the way to the others.
-fn page(
+pub fn page(
     context: &PageContext,
     session: &BrowserSession,
     status: StatusCode,
@@ -100,16 +102,16 @@ fn page(
         (POLICY, "Policy"),
         (INVITATIONS, "Invitations"),
         (MAINTENANCE, "Maintenance"),
+        (USAGE, "Usage"),
         (AUDIT, "Event log"),
     ];
     let content = html! {
-        // For an auditor there is the event log alone.
-        @if session.caller.administrates() {
-            nav.tabs aria-label="Administration" {
+        // For an auditor there are these alone.
+        @let tabs = if session.caller.administrates() { &tabs[..] } else { &tabs[tabs.len() - 2..] };
+        nav.tabs aria-label="Administration" {
                 @for (path, label) in tabs {
-                    a href=(context.link(path)) aria-current=[(path == current).then_some("page")] { (label) }
+                    a href=(context.link(path)) aria-current=[(*path == current).then_some("page")] { (label) }
                 }
-            }
         }
         (content)
     };

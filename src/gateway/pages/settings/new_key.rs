@@ -213,7 +213,7 @@ fn scope_meaning(scope: Scope) -> &'static str {
         Scope::Inference => "Run models: chat, generate, embed, transcribe.",
         Scope::ModelsRead => "List and describe models. Most programs do so before they run one.",
         Scope::ModelsWrite => "Pull, create, copy, push and delete models.",
-        Scope::UsageRead => "Read usage figures.",
+        Scope::UsageRead => "Read what was used, and what is left.",
         Scope::Keys => "Create, list and revoke keys and devices of your account. Such a key can create others.",
         Scope::Admin => "Revoke API keys of other accounts, with the scope keys.",
     }
@@ -221,7 +221,7 @@ fn scope_meaning(scope: Scope) -> &'static str {
 
 /// The scopes whose checkboxes are ticked.
 fn ticked_scopes(form: &Form) -> Scopes {
-    Scope::OFFERED.into_iter().filter(|scope| !form.get(scope_field(*scope)).is_empty()).collect()
+    Scope::ALL.into_iter().filter(|scope| !form.get(scope_field(*scope)).is_empty()).collect()
 }
 
 /// A checkbox for each scope that a person with the scopes `own` may give.
@@ -230,7 +230,7 @@ fn scope_choices(own: Scopes, ticked: Scopes, is_wrong: bool) -> Markup {
         fieldset .wrong[is_wrong] aria-describedby=[is_wrong.then_some("form-error")] {
             legend { "Rights" }
             div.choices {
-                @for scope in Scope::OFFERED.into_iter().filter(|scope| own.contains(*scope)) {
+                @for scope in Scope::ALL.into_iter().filter(|scope| own.contains(*scope)) {
                     @let name = scope_field(scope);
                     label.choice for=(name) {
                         input type="checkbox" id=(name) name=(name) value="on" checked[ticked.contains(scope)]

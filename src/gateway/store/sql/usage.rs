@@ -15,6 +15,8 @@ type Engine = <Connection as sqlx::Connection>::Database;
 
 /// Rows of a statement. SQLite takes 32,766 values.
 const ROWS: usize = 500;
+/// The same of records. A statement of that many is prepared once.
+const RECORDS: usize = 100;
 /// Bytes of a text: PostgreSQL has an index of some.
 const LONGEST: usize = 512;
 /// What a total is at most: a sum of many is a 64-bit number, too.
@@ -131,7 +133,7 @@ async fn add_records(
     numbers: &Numbers,
     uptime: i64,
 ) -> Result<(), Error> {
-    for records in records.chunks(ROWS) {
+    for records in records.chunks(RECORDS) {
         let mut query = QueryBuilder::<Engine>::new(
             "INSERT INTO usage_records (ended_at, series, credential, environment, network, request, route, http_status, \
              status, input, output, is_estimate, first_token_ms, total_ms, bytes, uptime) ",
@@ -154,7 +156,7 @@ async fn add_records(
                 .push_bind(stored(record.bytes))
                 .push_bind(uptime);
         });
-        query.build().persistent(false).execute(&mut *connection).await?;
+        query.build().persistent(records.len() == RECORDS).execute(&mut *connection).await?;
     }
     Ok(())
 }

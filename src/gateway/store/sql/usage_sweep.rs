@@ -70,6 +70,9 @@ pub async fn sweep(
             delete_notes(connection, "last_uses", now, uptime, kept).await?;
         }
         delete_notes(connection, "usage_batches", now, uptime, BATCHES_KEPT).await?;
+        // Of requests that ended after their account was removed.
+        let orphans = "DELETE FROM last_uses WHERE NOT EXISTS (SELECT 1 FROM users WHERE users.id = last_uses.account)";
+        sqlx::query(orphans).execute(&mut *connection).await?;
     }
     Ok(swept)
 }

@@ -87,12 +87,18 @@ impl ResponseScan {
         Form::Events(Box::new(EventStream::new(self.api, root)))
     }
 
+    /// Whether the usage event is taken out.
+    pub fn removes_usage(&self) -> bool {
+        self.removal.is_some()
+    }
+
     /// Whether a token, or other content, came.
     pub fn has_content(&self) -> bool {
         self.tally.has_content(self.open_message())
     }
 
     /// An estimate of the tokens that were generated so far: one for each message of a stream that has content.
+    #[cfg_attr(not(test), expect(dead_code, reason = "budgets count with it"))]
     pub fn output_so_far(&self) -> u64 {
         self.tally.estimated_output(self.open_message())
     }

@@ -1,0 +1,186 @@
+//! Counts one request, and hands over its record when it is over, however it ends.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, StatusCode, header};
+use ipnet::IpNet;
+use uuid::Uuid;
+
+use super::collector::UsageCollector;
+use super::credential::credential_names;
+use super::response::{Api, Ended, ResponseScan};
+use crate::gateway::authn::{Caller, model_in};
+use crate::gateway::origin::Origin;
+use crate::gateway::policy::RequestUse;
+use crate::gateway::policy_name::PolicyName;
+use crate::gateway::routes::Route;
+use crate::gateway::store::{TokenCount, UsageRecord, UsageSeries, UsageStatus};
+use crate::http::BodyFilter as _;
+use crate::keyspec::{CanonicalModel, holds_key};
+
+/// The most tokens that one request is counted with, of the prompt and of the answer.
+const MOST_TOKENS: u64 = 1 << 40;
+/// So much of a response is searched for the model, in bytes.
+const SEARCHED: usize = 4096;
+
+/// See the module.
+pub struct Meter {
+    collector: Arc<UsageCollector>,
+    series: UsageSeries,
+    credential: String,
+    environment: Option<PolicyName>,
+    origin: Origin,
+    route: &'static Route,
+    request: RequestUse,
+    /// When the request was admitted, and when its first token came.
+    began: Duration,
+    first_token: Option<Duration>,
+    http_status: Option<StatusCode>,
+    bytes: u64,
+    scan: Option<ResponseScan>,
+    /// How the response ended, and what it means if there was none; the caller left unless something else is known.
+    ended: Ended,
+    refused: Option<UsageStatus>,
+}
+
+impl Meter {
+    /// Of a request that was just admitted.
+    pub fn new(
+        collector: &Arc<UsageCollector>,
+        caller: &Caller,
+        origin: Origin,
+        route: &'static Route,
+        request: RequestUse,
+    ) -> Self {
+        let (credential, first) = credential_names(caller);
+        let series = UsageSeries { account: caller.user().id, credential: first, model: request.model.clone() };
+        Self {
+            series,
+            credential,
+            environment: caller.environment().map(|rules| rules.name),
+            origin,
+            route,
+            request,
+            began: collector.elapsed(),
+            first_token: None,
+            http_status: None,
+            bytes: 0,
+            scan: None,
+            ended: Ended::CallerLeft,
+            refused: None,
+            collector: collector.clone(),
+        }
+    }
+
+    /// Whether the response may have what the caller did not ask for, which is taken out.
+    pub fn takes_out_usage(&self) -> bool {
+        self.scan.as_ref().is_some_and(ResponseScan::removes_usage)
+    }
+
+    /// The upstream server has answered.
+    pub fn answered(&mut self, status: StatusCode, headers: &HeaderMap) {
+        self.http_status = Some(status);
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let api = Api::of(self.route.path).filter(|_| !headers.contains_key(header::CONTENT_ENCODING));
+        // One object is no stream.
+        let removes_usage = self.request.adds_usage && !content_type.starts_with("application/json");
+        self.scan = api.map(|api| ResponseScan::new(api, status.as_u16(), content_type, removes_usage));
+    }
+
+    /// There is no response: it ended so.
+    pub fn unanswered(&mut self, status: UsageStatus) {
+        self.refused = Some(status);
+    }
+
+    /// What of the response goes on to the caller, now that this came.
+    pub fn pass(&mut self, piece: Bytes) -> Bytes {
+        if self.bytes == 0 && self.series.model.is_empty() {
+            // The request was not read.
+            let named = model_in(&piece[..piece.len().min(SEARCHED)]).and_then(|name| CanonicalModel::parse(name).ok());
+            self.series.model = named.map(|model| model.to_string()).unwrap_or_default();
+        }
+        self.bytes += piece.len() as u64;
+        let Some(scan) = &mut self.scan else { return piece };
+        let piece = scan.pass(piece);
+        if self.first_token.is_none() && scan.has_content() {
+            self.first_token = Some(self.collector.elapsed());
+        }
+        piece
+    }
+
+    /// The response has ended, or its connection broke. Gives back what was held back of it.
+    pub fn finish(&mut self, ended: Ended) -> Bytes {
+        self.ended = ended;
+        self.scan.as_mut().map(|scan| scan.finish()).unwrap_or_default()
+    }
+
+    fn outcome(&self) -> (UsageStatus, TokenCount) {
+        let input = self.request.input;
+        match (&self.scan, self.http_status, self.refused) {
+            (Some(scan), _, _) => scan.result(self.ended, input),
+            // What is not counted, or cannot be read.
+            (None, Some(status), _) if status.is_success() => {
+                let status = match self.ended {
+                    Ended::Clean => UsageStatus::Complete,
+                    Ended::Broken => UsageStatus::Cut,
+                    Ended::CallerLeft => UsageStatus::Cancelled,
+                };
+                (status, TokenCount { input, output: 0, is_estimate: true })
+            }
+            (None, Some(_), _) => (UsageStatus::Failed, TokenCount::default()),
+            (None, None, Some(UsageStatus::Failed)) => (UsageStatus::Failed, TokenCount::default()),
+            // The upstream server may have read the prompt.
+            (None, None, ended) => {
+                let tokens = TokenCount { input, output: 0, is_estimate: true };
+                (ended.unwrap_or(UsageStatus::Cancelled), tokens)
+            }
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        let (status, mut tokens) = self.outcome();
+        // What no model can use is no number of tokens; and sums must not grow beyond what a database can store.
+        (tokens.input, tokens.output) = (tokens.input.min(MOST_TOKENS), tokens.output.min(MOST_TOKENS));
+        let now = self.collector.elapsed();
+        let passed = |since: Duration| u64::try_from(since.saturating_sub(self.began).as_millis()).unwrap_or(u64::MAX);
+        let mut series = std::mem::replace(
+            &mut self.series,
+            UsageSeries { account: Uuid::nil(), credential: String::new(), model: String::new() },
+        );
+        // A name that the upstream server does not know can be anything. Without an answer, it is one that it has answered for before.
+        let is_known = match self.http_status {
+            Some(status) => status.is_success(),
+            None => self.collector.is_known_model(&series.model),
+        };
+        // A secret can be typed in the wrong place.
+        if !is_known || (!self.collector.is_known_model(&series.model) && holds_key(&series.model)) {
+            series.model.clear();
+        }
+        self.collector.record(UsageRecord {
+            ended_at: self.collector.now(),
+            series,
+            credential: std::mem::take(&mut self.credential),
+            environment: self.environment,
+            network: network_text(self.origin.address),
+            request: self.origin.request.to_string(),
+            route: self.route.path.into(),
+            http_status: self.http_status.map_or(0, |status| status.as_u16()),
+            status,
+            tokens,
+            first_token_ms: self.first_token.map(passed),
+            total_ms: passed(now),
+            bytes: self.bytes,
+        });
+    }
+}
+
+/// The network of an address: of IPv4 its /24, of IPv6 its /48.
+fn network_text(address: IpAddr) -> String {
+    let length = if address.is_ipv4() { 24 } else { 48 };
+    IpNet::new(address, length).map_or_else(|_| String::new(), |network| network.trunc().to_string())
+}
