@@ -150,7 +150,7 @@ impl Forward {
     }
 }
 
-/// There is no answer to count.
+/// Notes how a request ended that got no response.
 fn ended(meter: &mut Option<Meter>, status: UsageStatus) {
     meter.iter_mut().for_each(|meter| meter.unanswered(status));
 }

@@ -65,7 +65,7 @@ fn list(app: &App, args: WorkloadListArgs) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Says that there are no rules, and in which file they were looked for.
+/// Prints that no rules are defined, and which file was read.
 fn no_rules(app: &App, database: &DatabaseArgs) -> anyhow::Result<()> {
     match config::file(app, database)? {
         Some(file) => app.printer.note(&format!("There are no workload rules in {}.", file.path.display())),

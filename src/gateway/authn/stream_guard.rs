@@ -176,8 +176,8 @@ impl StreamGuard {
     /// What to answer if the response has not begun when it is cut off.
     pub fn refusal(&self) -> Rejection {
         match self.stream.cut.load(Ordering::Acquire) {
-            // No status after which programs try again, as they do after 503.
             STOPPED => Rejection::new(503, "the gateway is stopping").header("retry-after", "10"),
+            // No status after which programs try again, as they do after 503.
             ENDED => Rejection::new(410, "an administrator has ended this request").header("x-should-retry", "false"),
             _ => {
                 let caller = &self.stream.request.caller;

@@ -17,7 +17,7 @@ use super::unpack::unpack;
 use crate::gateway::authn::Caller;
 use crate::gateway::rejection::Rejection;
 
-/// A body that is not longer, in bytes, waits for memory. A longer one is not read where there is none.
+/// A body of at most this many bytes waits for memory. A longer one is forwarded unread if no memory is free.
 const WAITS: usize = 256 * 1024;
 /// How often it looks for memory, and the pause after each.
 const LOOKS: u32 = 20;

@@ -1,6 +1,8 @@
 //! What counting needs of a request's body: its model, how long its text is, and whether the upstream server is to say how many tokens a
 //! stream had.
 
+use std::borrow::Cow;
+
 use memchr::{memchr, memchr2, memmem};
 use serde_json::value::RawValue;
 
@@ -42,11 +44,8 @@ impl RequestUse {
         let (mut bytes, mut is_stream, mut has_usage) = (0, false, false);
         for (name, value) in others {
             // Most names are written as they are documented.
-            let name = if name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_')) {
-                name.to_owned()
-            } else {
-                folded(name)
-            };
+            let is_plain = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'));
+            let name = if is_plain { Cow::Borrowed(name) } else { Cow::Owned(folded(name)) };
             match &*name {
                 // In Go, null changes nothing.
                 "stream" if value != "null" => is_stream = value == "true",
@@ -63,7 +62,7 @@ impl RequestUse {
         }
     }
 
-    /// Reads the body of a request on the route of that path; also returns where the object ends. Nothing if it is no JSON object.
+    /// Reads the body of a request on the route of that path; also returns where the object ends. `None` unless it is a JSON object.
     pub fn read(path: &str, body: &[u8]) -> Option<(Self, usize)> {
         let members = members(body).ok()?;
         let mut model: Option<String> = None;

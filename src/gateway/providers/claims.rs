@@ -186,7 +186,7 @@ impl Claims {
             }
         }
         let name = name.trim_matches(|c| matches!(c, '-' | '.' | '_'));
-        // A text that looks like an API key is no name either.
+        // A text that looks like an API key is not accepted as a name.
         if User::is_name(name) { name.to_owned() } else { NAMELESS.to_owned() }
     }
 }

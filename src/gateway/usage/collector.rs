@@ -262,12 +262,7 @@ fn last_uses(records: &[UsageRecord], others: Vec<LastUse>) -> Vec<LastUse> {
 
 impl Waiting {
     fn add(&mut self, hour: i64, day: i64, series: &UsageSeries, totals: UsageTotals) {
-        match self.totals.get_mut(&(hour, day, series.clone())) {
-            Some(sum) => *sum += totals,
-            None => {
-                self.totals.insert((hour, day, series.clone()), totals);
-            }
-        }
+        *self.totals.entry((hour, day, series.clone())).or_default() += totals;
     }
 }
 

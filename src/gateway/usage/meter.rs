@@ -85,12 +85,12 @@ impl Meter {
         self.http_status = Some(status);
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let api = Api::of(self.route.path).filter(|_| !headers.contains_key(header::CONTENT_ENCODING));
-        // One object is no stream.
+        // A single JSON object is not a stream.
         let removes_usage = self.request.adds_usage && !content_type.starts_with("application/json");
         self.scan = api.map(|api| ResponseScan::new(api, status.as_u16(), content_type, removes_usage));
     }
 
-    /// There is no response: it ended so.
+    /// Notes how the request ended, if the upstream server sent no response.
     pub fn unanswered(&mut self, status: UsageStatus) {
         self.refused = Some(status);
     }
@@ -144,7 +144,7 @@ impl Meter {
 impl Drop for Meter {
     fn drop(&mut self) {
         let (status, mut tokens) = self.outcome();
-        // What no model can use is no number of tokens; and sums must not grow beyond what a database can store.
+        // A larger number cannot be true, and sums of many must stay within what a database stores.
         (tokens.input, tokens.output) = (tokens.input.min(MOST_TOKENS), tokens.output.min(MOST_TOKENS));
         let now = self.collector.elapsed();
         let passed = |since: Duration| u64::try_from(since.saturating_sub(self.began).as_millis()).unwrap_or(u64::MAX);

@@ -62,7 +62,7 @@ pub struct UsageRange {
 }
 
 impl UsageRange {
-    /// From `since` until before `until`, or through the hour or day of `now`. `None` if that is no time at all.
+    /// From `since` until before `until`, or through the hour or day of `now`. `None` if that is empty.
     /// `asked`: by the hour, or by the day; otherwise by what is exact enough and kept.
     pub fn new(
         since: UsageTime,

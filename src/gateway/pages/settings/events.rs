@@ -49,7 +49,7 @@ pub async fn show(context: PageContext) -> PageResult {
                 p.hint { "What happened to your account, and what you did. If something here was not you, change your password and revoke the key or device." }
             }
             @if found.events.is_empty() {
-                div.empty { p { strong { @if before.is_some() || found.next.is_some() { "There are no events of yours here." } @else { "There are no events yet." } } } }
+                div.empty { p { strong { @if before.is_some() || found.next.is_some() { "No events here." } @else { "There are no events yet." } } } }
             } @else {
                 (table(&session, &found.events))
             }

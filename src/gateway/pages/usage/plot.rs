@@ -126,7 +126,7 @@ fn pattern(id: &str) -> String {
     )
 }
 
-/// The least of 2, 4, 6, 8, 10, 20, 40 and so on that is no smaller.
+/// Rounds up to 2, 4, 6, 8, 10, 20, 40 and so on.
 fn ceiling(most: u64) -> u64 {
     let mut power: u64 = 1;
     loop {

@@ -54,7 +54,7 @@ pub enum EventData {
     None,
     /// An object that is not whole yet.
     Open,
-    /// A whole object, or what is none.
+    /// A whole object, or a text that is not one.
     Over,
 }
 

@@ -1,6 +1,6 @@
 //! The messages of a whole JSON body, or of a stream with one JSON object a line (NDJSON).
 //!
-//! Both are objects one after the other. What is no object is passed over up to the end of its line.
+//! Both are a sequence of objects. A line that is not an object is skipped.
 
 use memchr::memchr;
 
