@@ -127,6 +127,9 @@ pub async fn back_up(path: &Path, file: &Path, shown: &Path) -> Result<Vec<Copie
     Ok(after.iter().map(|table| CopiedTable { name: table.0, rows: table.1, verified: as_before(table) }).collect())
 }
 
+/// Rows that are read before they are asked for.
+const READ_AHEAD: usize = 2000;
+
 /// The path of a database that must be there.
 fn existing(path: &Path) -> Result<PathBuf, StoreError> {
     match std::fs::symlink_metadata(path) {
@@ -138,7 +141,13 @@ fn existing(path: &Path) -> Result<PathBuf, StoreError> {
 /// Keeps the journal mode of the file.
 async fn read_only(path: &Path, place: &Place) -> Result<Connection, StoreError> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
-    options.disable_statement_logging().connect().await.map_err(|error| explain(place, &error, Doing::Open))
+    // Otherwise reader and database wait for each other after every 50 rows.
+    options
+        .row_buffer_size(READ_AHEAD)
+        .disable_statement_logging()
+        .connect()
+        .await
+        .map_err(|error| explain(place, &error, Doing::Open))
 }
 
 /// With this program's tables. It has no journal file: after a failure it is thrown away.
