@@ -105,13 +105,16 @@ async fn one(
     Ok((report, findings, checked.rows, checked.times))
 }
 
-/// The hashes that are stored for those records, the first of which should be `next`.
+/// The hashes that are stored for those records, the first of which should be `next`, and for those that are missing between them.
 async fn hashes_of(
     reader: &mut dyn AuditReader,
     log: &AuditLog,
     next: u64,
     rows: &[AuditRow],
 ) -> Result<Vec<(u64, Hash)>, StoreError> {
+    if (next..).zip(rows).all(|(index, row)| u64::try_from(row.index) == Ok(index)) {
+        return Ok((next..).zip(rows).filter_map(|(index, row)| Some((index, row.hash?))).collect());
+    }
     let Some(last) = rows.last() else { return Ok(Vec::new()) };
     reader.hashes(log.number, 0, next..u64::try_from(last.index).unwrap_or_default() + 1).await
 }

@@ -63,6 +63,8 @@ pub struct AuditRow {
     pub index: i64,
     /// The stored line: the leaf.
     pub line: Option<String>,
+    /// The hash of the leaf, as it is stored.
+    pub hash: Option<Hash>,
     /// What filters compare.
     pub columns: AuditColumns,
 }

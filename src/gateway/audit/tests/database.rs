@@ -97,7 +97,11 @@ impl AuditReader for &Database {
 
     fn rows(&mut self, log: i64, from: i64, limit: i64) -> Answer<'_, Vec<AuditRow>> {
         let wanted = self.rows.iter().filter(|row| log == self.log.number && row.index >= from);
-        answer(wanted.take(limit.try_into().unwrap()).cloned().collect())
+        let stored = |row: &AuditRow| {
+            let leaf = Subtree { level: 0, index: row.index.try_into().unwrap() };
+            AuditRow { hash: self.hashes.get(&leaf).copied(), ..row.clone() }
+        };
+        answer(wanted.take(limit.try_into().unwrap()).map(stored).collect())
     }
 
     fn lines<'a>(&'a mut self, _: u32, _: &'a EventFilter) -> Answer<'a, LinePage> {

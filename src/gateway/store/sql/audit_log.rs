@@ -170,14 +170,18 @@ pub async fn logs(connection: &mut Connection) -> Result<Vec<AuditLog>, sqlx::Er
 
 /// The first rows of a log from that index, in its order.
 pub async fn rows(connection: &mut Connection, log: i64, from: i64, limit: i64) -> Result<Vec<AuditRow>, sqlx::Error> {
+    let first =
+        place(log, Subtree { level: 0, index: 0 }).ok_or_else(|| damaged("no log has that number".to_owned()))?;
     let rows = sqlx::query(
         "SELECT id, log_index, record, at, last_at, count, actor, action, subject, address, account, account_id, code, \
-         request FROM events WHERE log = $1 AND log_index >= $2 AND log_index < $4 ORDER BY log_index, id LIMIT $3",
+         request, hash FROM events LEFT JOIN audit_hashes ON place = $5 + log_index \
+         WHERE log = $1 AND log_index >= $2 AND log_index < $4 ORDER BY log_index, id LIMIT $3",
     )
     .bind(log)
     .bind(from)
     .bind(limit)
     .bind(1_i64 << INDEX_BITS)
+    .bind(first)
     .fetch_all(connection)
     .await?;
     rows.iter().map(audit_row).collect()
@@ -188,6 +192,7 @@ fn audit_row(row: &<<Connection as sqlx::Connection>::Database as Database>::Row
         id: row.try_get(0)?,
         index: row.try_get(1)?,
         line: row.try_get(2)?,
+        hash: row.try_get::<Option<&[u8]>, _>(14)?.map(stored_hash).transpose()?,
         columns: AuditColumns {
             at: row.try_get(3)?,
             last_at: row.try_get(4)?,
@@ -219,10 +224,12 @@ pub async fn hashes(
             .bind(end)
             .fetch_all(connection)
             .await?;
-    let hash = |(place, hash): (i64, Vec<u8>)| {
-        Some((indexes.start.checked_add_signed(place - first)?, Hash::from_slice(&hash)?))
-    };
-    rows.into_iter().map(|row| hash(row).ok_or_else(|| damaged("a stored hash is none".to_owned()))).collect()
+    let index = |place: i64| indexes.start.wrapping_add_signed(place - first);
+    rows.iter().map(|(place, hash)| Ok((index(*place), stored_hash(hash)?))).collect()
+}
+
+fn stored_hash(hash: &[u8]) -> Result<Hash, sqlx::Error> {
+    Hash::from_slice(hash).ok_or_else(|| damaged("a stored hash is none".to_owned()))
 }
 
 /// The last checkpoints, the latest first.
