@@ -105,13 +105,14 @@ async fn one(
     Ok((report, findings, checked.rows, checked.times))
 }
 
-/// The hashes that are stored for those records, the first of which should be `next`, and for those that are missing between them.
+/// The hashes that are stored for these records and for those that are missing before or between them, from the index `next` on.
 async fn hashes_of(
     reader: &mut dyn AuditReader,
     log: &AuditLog,
     next: u64,
     rows: &[AuditRow],
 ) -> Result<Vec<(u64, Hash)>, StoreError> {
+    // Without a gap, they were read with the records.
     if (next..).zip(rows).all(|(index, row)| u64::try_from(row.index) == Ok(index)) {
         return Ok((next..).zip(rows).filter_map(|(index, row)| Some((index, row.hash?))).collect());
     }

@@ -63,7 +63,7 @@ pub struct AuditRow {
     pub index: i64,
     /// The stored line: the leaf.
     pub line: Option<String>,
-    /// The hash of the leaf, as it is stored.
+    /// The hash of the leaf, as it is stored; `None` if it is missing or cannot be a hash.
     pub hash: Option<Hash>,
     /// What filters compare.
     pub columns: AuditColumns,

@@ -192,7 +192,7 @@ fn audit_row(row: &<<Connection as sqlx::Connection>::Database as Database>::Row
         id: row.try_get(0)?,
         index: row.try_get(1)?,
         line: row.try_get(2)?,
-        hash: row.try_get::<Option<&[u8]>, _>(14)?.map(stored_hash).transpose()?,
+        hash: row.try_get::<Option<&[u8]>, _>(14)?.and_then(Hash::from_slice),
         columns: AuditColumns {
             at: row.try_get(3)?,
             last_at: row.try_get(4)?,
@@ -209,7 +209,7 @@ fn audit_row(row: &<<Connection as sqlx::Connection>::Database as Database>::Row
     })
 }
 
-/// The stored hashes of subtrees of a level, by their index.
+/// The stored hashes of subtrees of a level, by their index. What cannot be a hash is left out.
 pub async fn hashes(
     connection: &mut Connection,
     log: i64,
@@ -225,11 +225,7 @@ pub async fn hashes(
             .fetch_all(connection)
             .await?;
     let index = |place: i64| indexes.start.wrapping_add_signed(place - first);
-    rows.iter().map(|(place, hash)| Ok((index(*place), stored_hash(hash)?))).collect()
-}
-
-fn stored_hash(hash: &[u8]) -> Result<Hash, sqlx::Error> {
-    Hash::from_slice(hash).ok_or_else(|| damaged("a stored hash is none".to_owned()))
+    Ok(rows.iter().filter_map(|(place, hash)| Some((index(*place), Hash::from_slice(hash)?))).collect())
 }
 
 /// The last checkpoints, the latest first.
