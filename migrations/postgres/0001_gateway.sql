@@ -335,6 +335,28 @@ CREATE TABLE last_uses (
     UNIQUE (account, credential, scope, model)
 );
 
+-- What was used of budgets of tokens: a total for each window of each budget
+CREATE TABLE budget_totals (
+    -- The budget and the window, for instance `day:20789:person:ID`
+    id      TEXT   NOT NULL PRIMARY KEY,
+    tokens  BIGINT NOT NULL,
+    -- When the window ends, in Unix seconds
+    ends_at BIGINT NOT NULL,
+    -- What `budget_version` said when something was added last
+    version BIGINT NOT NULL,
+    -- What `uptime` says when the window ends, if a gateway runs until then
+    uptime  BIGINT NOT NULL
+);
+CREATE INDEX budget_totals_by_version ON budget_totals (version);
+CREATE INDEX budget_totals_by_end ON budget_totals (ends_at);
+
+-- How often something was added. Who adds something locks it, so that versions are in the order of the commits
+CREATE TABLE budget_version (
+    only_row INTEGER NOT NULL PRIMARY KEY CHECK (only_row = 1),
+    version  BIGINT  NOT NULL
+);
+INSERT INTO budget_version VALUES (1, 0);
+
 -- What was changed, in the order of the commits: who changes something locks the row of `change_head` first. The token is random: two
 -- databases whose histories differ do not have the same one at the same number
 CREATE TABLE change_head (

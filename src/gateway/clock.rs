@@ -61,7 +61,7 @@ impl Clock {
 
 impl Moment {
     /// The Unix time of this moment by the clock as it is at `current`. If the clock was set in between, that is another than the clock
-    /// showed then.
+    /// showed then, and known to a second: it may be told a second too late.
     pub fn by_clock_of(self, current: Self) -> i64 {
         let passed = i64::try_from(current.elapsed.saturating_sub(self.elapsed).as_secs()).unwrap_or(i64::MAX);
         let set_by = current.now.saturating_sub(self.now).saturating_sub(passed);

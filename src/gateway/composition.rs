@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::account::AccountService;
+use super::account::{AccountParts, AccountService};
 use super::active_config::ConfigHandle;
 use super::admin::RunningGateway;
 use super::authn::{Authenticator, AuthenticatorParts, OpenStreams, Sessions};
@@ -13,7 +13,7 @@ use super::clock::Clock;
 use super::config::Config;
 use super::directory::Directory;
 use super::health::Health;
-use super::limits::Limiter;
+use super::limits::{BudgetWarning, Budgets, Limiter};
 use super::log_throttle::LogThrottle;
 use super::oidc::{IssuerSettings, Issuers, RefreshRules};
 use super::pages::{self, Pages, PagesParts};
@@ -58,6 +58,8 @@ pub struct Gateway {
     scanner: Arc<Scanner>,
     accounts: Arc<AccountService>,
     limiter: Arc<Limiter>,
+    /// How many tokens are used of budgets.
+    pub budgets: Arc<Budgets>,
     health: Arc<Health>,
     withheld_link: Report,
     /// What is asked of providers.
@@ -97,7 +99,14 @@ impl Gateway {
         let log_throttle = Arc::<LogThrottle>::default();
         let refusals = Arc::<Refusals>::default();
         let limiter = Arc::<Limiter>::default();
-        let accounts = Arc::new(AccountService::new(directory.clone(), config.clone(), limiter.clone(), clock.clone()));
+        let budgets = Arc::new(Budgets::new(config.clone(), clock.clone()));
+        let accounts = Arc::new(AccountService::new(AccountParts {
+            directory: directory.clone(),
+            config: config.clone(),
+            limiter: limiter.clone(),
+            budgets: budgets.clone(),
+            clock: clock.clone(),
+        }));
         let authenticator = Arc::new(Authenticator::new(AuthenticatorParts {
             directory: directory.clone(),
             pending_devices: pending_devices.clone(),
@@ -109,9 +118,10 @@ impl Gateway {
             clock: clock.clone(),
         }));
         let streams = Arc::new(OpenStreams::new(directory.clone(), config.clone(), clock.clone()));
-        let usage = Arc::new(UsageCollector::new(config.clone(), clock.clone()));
+        let usage = Arc::new(UsageCollector::new(config.clone(), budgets.clone(), clock.clone()));
         let administration = Arc::new(RunningGateway {
             limiter: limiter.clone(),
+            budgets: budgets.clone(),
             directory: directory.clone(),
             pending_devices: pending_devices.clone(),
             sessions: sessions.clone(),
@@ -157,6 +167,7 @@ impl Gateway {
             authenticator,
             accounts,
             limiter,
+            budgets,
             health,
             usage,
             streams,
@@ -213,6 +224,7 @@ impl Gateway {
             scanner: self.scanner.clone(),
             accounts: self.accounts.clone(),
             limiter: self.limiter.clone(),
+            budgets: self.budgets.clone(),
             health: self.health.clone(),
             streams: self.streams.clone(),
             usage: self.usage.clone(),
@@ -231,6 +243,7 @@ impl Gateway {
     /// When nothing can be written.
     pub async fn sweep(&self, ran: Duration) -> Result<(), StoreError> {
         self.limiter.sweep(self.clock.elapsed());
+        self.budgets.sweep();
         self.end_maintenance().await;
         self.authenticator.suspend_idle_keys().await;
         let config = self.config.get();
@@ -263,8 +276,21 @@ impl Gateway {
     /// Counts the gateways that share the database, and with it the limits. While it does not answer, the last number counts.
     pub async fn count_gateways(&self) {
         match self.directory.count_gateways().await {
-            Ok(count) => self.limiter.set_gateways(count),
+            Ok(count) => {
+                let count = self.limiter.set_gateways(count);
+                self.budgets.set_gateways(count);
+            }
             Err(error) => tracing::debug!(%error, "gateways could not be counted"),
+        }
+    }
+
+    /// Records that budgets are used up, or soon will be.
+    pub async fn record_budget_warnings(&self, warnings: Vec<BudgetWarning>) {
+        for warning in warnings {
+            if let Err(error) = self.directory.record(warning.event(self.clock.now())).await {
+                let BudgetWarning { subject, budget, percent, .. } = warning;
+                tracing::warn!(%error, subject, budget = budget.name(), percent, "the use of a budget could not be recorded");
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use super::policy_name::PolicyName;
 use super::roles::{RoleRules, SCOPES_WITH_MODELS};
 use super::store::Role;
 use super::workload::WorkloadRule;
-use crate::keyspec::{AddressRules, Limit, RequestLimits, size_text};
+use crate::keyspec::{AddressRules, Limit, RequestLimits, size_text, tokens_text};
 
 /// In JSON: one member for each table of the file, and of a role also its scopes. As text: TOML.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,11 +29,13 @@ impl Definitions {
         let caps = config.caps.rules().iter().map(cap_rule).collect();
         let groups = config.groups.all().map(|(name, rules)| (name.to_string(), group_table(rules))).collect();
         let environments = config.environments.all().map(|rules| (rules.name.to_string(), environment_table(rules)));
+        let of_models = config.model_limits.all().map(|(pattern, of_model)| (pattern.to_string(), limits(of_model)));
         let tables = [
             ("limits", limits(config.limits)),
             ("addresses", addresses(&config.addresses)),
             ("roles", roles.collect()),
             ("groups", groups),
+            ("model-limits", of_models.collect()),
             ("environments", environments.collect()),
             ("caps", caps),
             ("workload", config.workloads.all().map(|rule| workload_rule(rule)).collect()),
@@ -58,6 +60,7 @@ impl Definitions {
             ),
             (members("groups").count(), "group", "groups"),
             (members("environments").count(), "environment", "environments"),
+            (members("model-limits").count(), "budget of models", "budgets of models"),
             (self.0["caps"].as_array().map_or(0, Vec::len), "rule of caps", "rules of caps"),
             (self.0["workload"].as_array().map_or(0, Vec::len), "workload rule", "workload rules"),
         ];
@@ -237,21 +240,25 @@ fn addresses(rules: &AddressRules) -> Value {
 }
 
 fn limits(limits: RequestLimits) -> Value {
-    let name = |limit| match limit {
+    let name = |limit: Limit| match limit {
         Limit::RequestsPerMinute => "requests-per-minute",
         Limit::Burst => "burst",
         Limit::Streams => "streams",
         Limit::RequestSize => "request-size",
+        Limit::TokensPerHour | Limit::TokensPerDay | Limit::TokensPerMonth => limit.name(),
     };
     let value = |limit, value: u64| -> Value {
         match limit {
             Limit::RequestSize => size_text(value).replace(" bytes", "").replace(' ', "").into(),
+            _ if limit.is_budget() => tokens_text(value).into(),
             _ => value.into(),
         }
     };
+    let on_exceed = limits.cuts_streams.then(|| ("on-exceed".to_owned(), "cut".into()));
     Limit::ALL
         .into_iter()
         .filter_map(|limit| Some((name(limit).to_owned(), value(limit, limits.get(limit)?))))
+        .chain(on_exceed)
         .collect()
 }
 
@@ -270,6 +277,8 @@ mod tests {
         for text in [
             "",
             "[limits]\nrequests-per-minute = 600\nrequest-size = \"10MiB\"\n",
+            "[limits]\ntokens-per-day = \"20M\"\ntokens-per-hour = 1234567\non-exceed = \"cut\"\n\
+             [model-limits.\"llama3*\"]\ntokens-per-month = \"1G\"\n[model-limits.tiny]\ntokens-per-hour = 5\n",
             "[roles.research]\nbase = \"maintainer\"\nmodels = [\"llama3*\"]\nmax-key-lifetime = \"90d\"\nmax-key-idle = \"30d\"\n\
              models-by-scope = { \"models:write\" = [\"me/*\"] }\n[roles.research.limits]\nrequest-size = 1000\nburst = 2\n\
              requests-per-minute = 60\n[roles.member.limits]\nstreams = 2\n",

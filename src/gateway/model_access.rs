@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::keyspec::{CanonicalModel, ModelFilter, Models};
+use crate::keyspec::{CanonicalModel, ModelFilter, ModelPattern, Models};
 
 /// The models of a key and of its owner's role: only what both allow may be named. Clones share what was named.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +43,12 @@ impl ModelAccess {
     pub fn filter(&self) -> impl Fn(&CanonicalModel) -> bool + use<> {
         let both: [ModelFilter; 2] = [self.key.filter(), self.role.filter()];
         move |model| both.iter().all(|filter| filter.allow(model))
+    }
+
+    /// Whether every model that fits a pattern may be named.
+    pub fn covers(&self, pattern: &ModelPattern) -> bool {
+        let models: Models = [pattern.clone()].into_iter().collect();
+        models.within(&self.key).is_ok() && models.within(&self.role).is_ok()
     }
 
     /// Whether the models that the request named are among those that the role allows now. If it was not looked at them because every model

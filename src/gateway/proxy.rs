@@ -118,7 +118,7 @@ impl Forward {
         let (mut parts, body) = answer.map_err(|problem| refused(unanswered(&problem, to)))?.into_parts();
         if let Some(meter) = &mut meter {
             meter.answered(parts.status, &parts.headers);
-            if meter.takes_out_usage() {
+            if meter.changes_length() {
                 parts.headers.remove(header::CONTENT_LENGTH);
             }
         }

@@ -51,6 +51,8 @@ pub enum RefusalCode {
     Concurrency,
     /// A larger request than a limit allows.
     Size,
+    /// More tokens than a budget has for this hour, day or month.
+    Budget,
     /// The gateway is under maintenance.
     Maintenance,
     /// One proof, where a device's signature and an API key are demanded.
@@ -94,7 +96,7 @@ impl RefusalCode {
 
     /// Whether it is about a limit of the key, the person or the gateway.
     pub fn is_limit(self) -> bool {
-        matches!(self, Self::Rate | Self::Concurrency | Self::Size)
+        matches!(self, Self::Rate | Self::Concurrency | Self::Size | Self::Budget)
     }
 
     /// Its name: `unknown_key`.
@@ -124,6 +126,7 @@ impl RefusalCode {
             Self::Rate => "rate",
             Self::Concurrency => "concurrency",
             Self::Size => "size",
+            Self::Budget => "budget",
             Self::Maintenance => "maintenance",
             Self::SecondProof => "second_proof",
             Self::Cap => "cap",

@@ -161,6 +161,16 @@ impl Rejection {
         }
     }
 
+    /// The error as the last message of a stream of that API.
+    pub fn to_stream_end(&self) -> String {
+        let body = self.body();
+        match self.dialect {
+            Dialect::Ollama => format!("{body}\n"),
+            Dialect::OpenAi => format!("data: {body}\n\n"),
+            Dialect::Anthropic => format!("event: error\ndata: {body}\n\n"),
+        }
+    }
+
     /// The response, in the form of the API that was called.
     pub fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::from(self.body().to_string()));

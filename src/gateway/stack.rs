@@ -35,12 +35,12 @@ use super::host;
 use super::host::Listener;
 use super::key_expiry;
 use super::lenient_path;
-use super::limits::{self, Applicable, Limiter};
+use super::limits::{self, Applicable, ApplicableBudgets, BudgetHold, Budgets, Limiter, budget_refusal};
 use super::log_throttle::LogThrottle;
 use super::maintenance;
 use super::origin::Origin;
 use super::pages;
-use super::policy::{self, Destination, Limits, Scanner};
+use super::policy::{self, Counts, Destination, Limits, Scanner};
 use super::proxy::{Forward, UNREACHABLE};
 use super::refusal_code::RefusalCode;
 use super::rejection::{Dialect, Rejection, json_response};
@@ -74,6 +74,8 @@ pub struct Worker {
     pub accounts: Arc<AccountService>,
     /// Limits how much callers use.
     pub limiter: Arc<Limiter>,
+    /// Limits how many tokens they use.
+    pub budgets: Arc<Budgets>,
     /// Whether gateway and upstream server can serve.
     pub health: Arc<Health>,
     /// The responses that are cut off when their credential is no longer valid.
@@ -298,15 +300,23 @@ impl Worker {
         if let Some(maintenance) = maintenance.filter(|maintenance| maintenance.refuses) {
             return Err(maintenance::refusal(&maintenance, self.clock.now())).inspect_err(denied);
         }
-        let (size, slot) = {
+        let (size, slot, mut budgets) = {
             let applicable = applicable_limits(permitted.caller(), current);
             let size = limits::request_size(&applicable);
             if size.is_some() {
                 // Before it uses up anything of the other limits.
                 body_limits.at_most(size).of(matched.route.path).check_announced(headers).inspect_err(denied)?;
             }
+            let budgets = match matched.route.is_counted() {
+                true => limits::budgets_of(&applicable),
+                false => ApplicableBudgets::new(),
+            };
+            if let Some(state) = self.budgets.used_up(&budgets) {
+                // Before its body is read; the models' come later.
+                return Err(budget_refusal(&state, self.clock.now())).inspect_err(denied);
+            }
             let slot = self.limiter.admit(&applicable, || self.clock.elapsed()).map_err(Rejection::from);
-            (size, slot.inspect_err(denied)?)
+            (size, slot.inspect_err(denied)?, budgets)
         };
         let body_limits = body_limits.at_most(size);
         let limited = (size.is_some() && !request.body.is_end_stream()).then(|| permitted.caller().clone());
@@ -319,7 +329,12 @@ impl Worker {
             )),
         };
         let caps = current.caps.of(&permitted.caller().user().role);
-        let admitted = permitted.admit(headers, body, body_limits, caps, current.usage, &self.scanner).await;
+        let counts = match (current.model_limits.is_empty(), current.usage || !budgets.is_empty()) {
+            (false, _) => Counts::ByModel,
+            (true, true) => Counts::Use,
+            (true, false) => Counts::Nothing,
+        };
+        let admitted = permitted.admit(headers, body, body_limits, caps, counts, &self.scanner).await;
         let authorized = admitted.inspect_err(denied)?;
         // A body that was read in full may have taken its time.
         let waited = authorized.rewritten().is_some() || authorized.used().is_some();
@@ -343,8 +358,16 @@ impl Worker {
         {
             self.usage.scope_used(authorized.caller(), scope);
         }
-        let used = authorized.used().cloned();
-        let meter = used.map(|used| Meter::new(&self.usage, authorized.caller(), origin, matched.route, used));
+        let meter = match authorized.used().cloned() {
+            Some(used) => {
+                budgets.extend(limits::budgets_of_model(&current.model_limits, &used.model));
+                let hold = BudgetHold::admit(&self.budgets, budgets, used.input);
+                let hold = hold.map_err(|state| budget_refusal(&state, self.clock.now())).inspect_err(denied)?;
+                let caller = authorized.caller();
+                Some(Meter::new(&self.usage, caller, origin, matched.route, used, hold, current.usage))
+            }
+            None => None,
+        };
         let forward = Forward::new(authorized, method, headers, current, guard, meter, slot)?;
         Ok(Decision::Forward(forward.into(), limited))
     }

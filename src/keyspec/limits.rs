@@ -1,4 +1,5 @@
-//! How much a key, a person, a group, an environment or a gateway may use: requests per minute, requests at a time, bytes of a request.
+//! How much a key, a person, a group, an environment, a model or a gateway may use: requests per minute, requests at a time, bytes of a
+//! request, and tokens per hour, day and month.
 
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -6,10 +7,13 @@ use std::num::{NonZeroU32, NonZeroU64};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::size::{parse_size, size_text};
+use super::size::size_text;
+use super::token_number::tokens_text;
 
-/// The largest value of a limit other than that of a request's size.
+/// The largest value of a limit of requests.
 const MOST: u64 = 1_000_000;
+/// The largest number of tokens.
+pub const MOST_TOKENS: u64 = 1_000_000_000_000_000;
 
 /// One limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,20 +26,45 @@ pub enum Limit {
     Streams,
     /// Bytes of a request's body.
     RequestSize,
+    /// Tokens per hour, of prompts and answers.
+    TokensPerHour,
+    /// Tokens per day.
+    TokensPerDay,
+    /// Tokens per month.
+    TokensPerMonth,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::RequestsPerMinute, Self::Burst, Self::Streams, Self::RequestSize];
+    pub const ALL: [Self; 7] = [
+        Self::RequestsPerMinute,
+        Self::Burst,
+        Self::Streams,
+        Self::RequestSize,
+        Self::TokensPerHour,
+        Self::TokensPerDay,
+        Self::TokensPerMonth,
+    ];
 
-    /// Its name on the command line and in forms: `rpm`, `burst`, `streams`, `size`.
+    /// The budgets: limits of what is used in an hour, a day or a month of the calendar.
+    pub const BUDGETS: [Self; 3] = [Self::TokensPerHour, Self::TokensPerDay, Self::TokensPerMonth];
+
+    /// Its name on the command line and in forms: `rpm`, `burst`, `streams`, `size`, `tokens-per-hour`, `tokens-per-day`, `tokens-per-month`.
     pub fn name(self) -> &'static str {
         match self {
             Self::RequestsPerMinute => "rpm",
             Self::Burst => "burst",
             Self::Streams => "streams",
             Self::RequestSize => "size",
+            Self::TokensPerHour => "tokens-per-hour",
+            Self::TokensPerDay => "tokens-per-day",
+            Self::TokensPerMonth => "tokens-per-month",
         }
+    }
+
+    /// Whether it is one of [`BUDGETS`](Self::BUDGETS).
+    pub fn is_budget(self) -> bool {
+        Self::BUDGETS.contains(&self)
     }
 }
 
@@ -46,8 +75,8 @@ pub enum LimitError {
     #[error("0 would refuse every request; for no limit, leave it out")]
     Zero,
     /// More than a limit can be.
-    #[error("the largest value is {MOST}")]
-    TooLarge,
+    #[error("the largest value is {0}")]
+    TooLarge(u64),
     /// A burst without a rate.
     #[error("a burst needs a number of requests per minute")]
     BurstAlone,
@@ -69,6 +98,18 @@ pub struct RequestLimits {
     /// Bytes of a request's body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_size: Option<NonZeroU64>,
+    /// Tokens per hour, of prompts and answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_hour: Option<NonZeroU64>,
+    /// Tokens per day, which begins at midnight in the gateway's time zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_day: Option<NonZeroU64>,
+    /// Tokens per calendar month in that time zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_month: Option<NonZeroU64>,
+    /// Whether a stream ends that uses more tokens than are left. Otherwise it may finish, and the next request is refused.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cuts_streams: bool,
 }
 
 impl RequestLimits {
@@ -84,6 +125,9 @@ impl RequestLimits {
             Limit::Burst => self.burst.map(|number| number.get().into()),
             Limit::Streams => self.streams.map(|number| number.get().into()),
             Limit::RequestSize => self.request_size.map(NonZeroU64::get),
+            Limit::TokensPerHour => self.tokens_per_hour.map(NonZeroU64::get),
+            Limit::TokensPerDay => self.tokens_per_day.map(NonZeroU64::get),
+            Limit::TokensPerMonth => self.tokens_per_month.map(NonZeroU64::get),
         }
     }
 
@@ -94,31 +138,20 @@ impl RequestLimits {
     pub fn set(&mut self, limit: Limit, value: u64) -> Result<(), LimitError> {
         let size = NonZeroU64::new(value).ok_or(LimitError::Zero)?;
         let number = u32::try_from(value).ok().filter(|_| value <= MOST).and_then(NonZeroU32::new);
-        let number = number.ok_or(LimitError::TooLarge);
+        let number = number.ok_or(LimitError::TooLarge(MOST));
+        if limit.is_budget() && value > MOST_TOKENS {
+            return Err(LimitError::TooLarge(MOST_TOKENS));
+        }
         match limit {
             Limit::RequestsPerMinute => self.requests_per_minute = Some(number?),
             Limit::Burst => self.burst = Some(number?),
             Limit::Streams => self.streams = Some(number?),
             Limit::RequestSize => self.request_size = Some(size),
+            Limit::TokensPerHour => self.tokens_per_hour = Some(size),
+            Limit::TokensPerDay => self.tokens_per_day = Some(size),
+            Limit::TokensPerMonth => self.tokens_per_month = Some(size),
         }
         Ok(())
-    }
-
-    /// Those that were written one by one.
-    ///
-    /// # Errors
-    /// In words, for one that is given twice, and for [`LimitError`].
-    pub fn of(values: &[LimitValue]) -> Result<Self, String> {
-        let mut limits = Self::default();
-        for LimitValue { limit, value } in values {
-            let name = limit.name();
-            if limits.get(*limit).is_some() {
-                return Err(format!("{name}: it is given twice"));
-            }
-            limits.set(*limit, *value).map_err(|error| format!("{name}: {error}"))?;
-        }
-        limits.check().map_err(|error| format!("{}: {error}", Limit::Burst.name()))?;
-        Ok(limits)
     }
 
     /// Checks what limits have to do with each other.
@@ -136,6 +169,17 @@ impl RequestLimits {
     pub fn in_words(&self) -> String {
         let all = Limit::ALL.into_iter().filter_map(|limit| Some(phrase(limit, self.get(limit)?)));
         all.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether there is a budget.
+    pub fn has_budget(&self) -> bool {
+        Limit::BUDGETS.into_iter().any(|limit| self.get(limit).is_some())
+    }
+
+    /// The others.
+    #[must_use]
+    pub fn without_budgets(self) -> Self {
+        Self { tokens_per_hour: None, tokens_per_day: None, tokens_per_month: None, cuts_streams: false, ..self }
     }
 
     /// Requests per minute and requests at once.
@@ -157,6 +201,10 @@ impl RequestLimits {
             burst,
             streams: self.streams.or(parent.streams),
             request_size: self.request_size.or(parent.request_size),
+            tokens_per_hour: self.tokens_per_hour.or(parent.tokens_per_hour),
+            tokens_per_day: self.tokens_per_day.or(parent.tokens_per_day),
+            tokens_per_month: self.tokens_per_month.or(parent.tokens_per_month),
+            cuts_streams: self.cuts_streams || parent.cuts_streams,
         }
     }
 
@@ -174,6 +222,10 @@ impl RequestLimits {
             burst: burst.filter(|burst| Some(*burst) != rate),
             streams: least(self.streams, other.streams),
             request_size: least(self.request_size, other.request_size),
+            tokens_per_hour: least(self.tokens_per_hour, other.tokens_per_hour),
+            tokens_per_day: least(self.tokens_per_day, other.tokens_per_day),
+            tokens_per_month: least(self.tokens_per_month, other.tokens_per_month),
+            cuts_streams: self.cuts_streams || other.cuts_streams,
         }
     }
 
@@ -199,7 +251,8 @@ impl RequestLimits {
         Ok(())
     }
 
-    /// What one of so many gateways allows of it: its part, but at least 1. Each request is at one gateway, so its size is not divided.
+    /// What one of so many gateways allows of it: its part, but at least 1. Each request is at one gateway, so its size is not divided;
+    /// budgets are not either, since gateways tell each other what was used.
     #[must_use]
     pub fn share(self, gateways: NonZeroU32) -> Self {
         let part = |number: NonZeroU32| NonZeroU32::new(number.get() / gateways).unwrap_or(NonZeroU32::MIN);
@@ -207,7 +260,7 @@ impl RequestLimits {
             requests_per_minute: self.requests_per_minute.map(part),
             burst: self.burst.map(part),
             streams: self.streams.map(part),
-            request_size: self.request_size,
+            ..self
         }
     }
 }
@@ -220,6 +273,9 @@ pub fn phrase(limit: Limit, value: u64) -> String {
         Limit::Burst => format!("{value} request{plural} at once"),
         Limit::Streams => format!("{value} request{plural} at a time"),
         Limit::RequestSize => format!("requests of {}", size_text(value)),
+        Limit::TokensPerHour => format!("{} token{plural} per hour", tokens_text(value)),
+        Limit::TokensPerDay => format!("{} token{plural} per day", tokens_text(value)),
+        Limit::TokensPerMonth => format!("{} token{plural} per month", tokens_text(value)),
     }
 }
 
@@ -231,6 +287,7 @@ impl RequestLimits {
             let value = self.get(limit)?;
             let text = match limit {
                 Limit::RequestSize => format!("size={}", size_text(value).replace([' '], "").replace("bytes", "")),
+                _ if limit.is_budget() => format!("{}={}", limit.name(), tokens_text(value)),
                 _ => format!("{}={value}", limit.name()),
             };
             Some((limit, text))
@@ -244,41 +301,10 @@ impl fmt::Display for RequestLimits {
     }
 }
 
-/// `NAME=VALUE`: one limit and its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LimitValue {
-    /// Which.
-    pub limit: Limit,
-    /// How much.
-    pub value: u64,
-}
-
-impl std::str::FromStr for LimitValue {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let names = || Limit::ALL.map(Limit::name).join(", ");
-        let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE, such as rpm=60")?;
-        let limit = Limit::ALL.into_iter().find(|limit| limit.name() == name.trim());
-        let limit = limit.ok_or_else(|| format!("unknown limit {:?}: use {}", name.trim(), names()))?;
-        let value = value.trim();
-        let number = match limit {
-            Limit::RequestSize => parse_size(value),
-            _ if value.bytes().all(|byte| byte.is_ascii_digit()) => value.parse().ok(),
-            _ => None,
-        };
-        let number = number.ok_or_else(|| match limit {
-            Limit::RequestSize => "size must be a size such as 1MiB".to_owned(),
-            _ => format!("{} must be a number such as 60", limit.name()),
-        })?;
-        RequestLimits::default().set(limit, number).map_err(|error| format!("{}: {error}", limit.name()))?;
-        Ok(Self { limit, value: number })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keyspec::LimitValue;
 
     fn limits(pairs: &[&str]) -> RequestLimits {
         let values: Vec<LimitValue> = pairs.iter().map(|pair| pair.parse().unwrap()).collect();
@@ -287,12 +313,22 @@ mod tests {
 
     #[test]
     fn a_limit_is_read_as_it_is_written() {
-        for text in ["rpm=60", "rpm=60,burst=5,streams=2,size=1MiB", "size=1000", "streams=1"] {
+        for text in [
+            "rpm=60",
+            "rpm=60,burst=5,streams=2,size=1MiB",
+            "size=1000",
+            "streams=1",
+            "tokens-per-hour=1",
+            "size=9,tokens-per-hour=50k,tokens-per-day=1M,tokens-per-month=20G",
+        ] {
             assert_eq!(limits(&text.split(',').collect::<Vec<_>>()).to_string(), text);
         }
         for (text, wanted) in [
             ("rpm", "NAME=VALUE"),
-            ("rmp=1", "unknown limit \"rmp\": use rpm, burst, streams, size"),
+            ("rmp=1", "unknown limit \"rmp\": use rpm, burst, streams, size, tokens-per-hour, tokens-per-day"),
+            ("tokens-per-day=0", "tokens-per-day: 0 would refuse every request"),
+            ("tokens-per-day=1.5M", "tokens-per-day must be a number of tokens such as 1M"),
+            ("tokens-per-day=1000001G", "largest value is 1000000000000000"),
             ("rpm=0", "rpm: 0 would refuse every request"),
             ("size=0MiB", "size: 0 would refuse"),
             ("rpm=1000001", "largest value is 1000000"),
@@ -308,6 +344,8 @@ mod tests {
             all.in_words(),
             "60 requests per minute, 5 requests at once, 1 request at a time, requests of 1 MiB"
         );
+        let budgets = limits(&["tokens-per-hour=1", "tokens-per-day=1500k", "tokens-per-month=1234567"]);
+        assert_eq!(budgets.in_words(), "1 token per hour, 1500k tokens per day, 1234567 tokens per month");
         let read =
             |pairs: &[&str]| RequestLimits::of(&pairs.iter().map(|pair| pair.parse().unwrap()).collect::<Vec<_>>());
         assert_eq!(read(&["burst=5"]), Err(format!("burst: {}", LimitError::BurstAlone)));
@@ -351,6 +389,11 @@ mod tests {
             (&["rpm=60", "burst=90"], &["rpm=70", "burst=80"], "rpm=60,burst=80"),
             (&["rpm=60", "burst=90"], &["rpm=70"], "rpm=60,burst=70"),
             (&["streams=1"], &["streams=2"], "streams=1"),
+            (
+                &["tokens-per-day=2M"],
+                &["tokens-per-day=1M", "tokens-per-hour=9k"],
+                "tokens-per-hour=9k,tokens-per-day=1M",
+            ),
         ] {
             let (one, other) = (limits(one), limits(other));
             assert_eq!((one.tightest(other).to_string(), other.tightest(one).to_string()), (both.into(), both.into()));

@@ -11,6 +11,7 @@ mod form;
 mod id;
 mod lifetime;
 mod limit_use;
+mod limit_value;
 mod limits;
 mod pattern;
 mod pattern_matcher;
@@ -18,18 +19,21 @@ mod redaction;
 mod scope;
 mod secret;
 mod size;
+mod token_number;
 
 pub use addresses::{AddressError, AddressList, AddressRules, Network};
 pub use form::KeyForm;
 pub use id::{KeyId, KeyIdError};
 pub use lifetime::{KeyFacts, KeyState, Lifetime, LifetimeError, expires_soon};
 pub use limit_use::LimitUse;
-pub use limits::{Limit, LimitError, LimitValue, RequestLimits, phrase};
+pub use limit_value::LimitValue;
+pub use limits::{Limit, LimitError, MOST_TOKENS, RequestLimits, phrase};
 pub use pattern::{CanonicalModel, CanonicalModelError, ModelFilter, ModelPattern, Models, PatternError};
 pub use redaction::{hide_keys, holds_key, without_keys};
 pub use scope::{Rights, Scope, ScopeError, Scopes, TooBroad};
 pub use secret::{ApiKey, ApiKeyError, KeyHash};
 pub use size::{parse_size, size_text};
+pub use token_number::{parse_tokens, tokens_text};
 
 /// The digits of base62, in the order of their values.
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

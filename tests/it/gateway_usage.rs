@@ -3,6 +3,7 @@
 mod counting;
 mod guide;
 mod reading;
+mod replicas;
 mod requests;
 
 use serde_json::Value;

@@ -51,6 +51,8 @@ mod gateway_audit_sinks;
 #[cfg(feature = "gateway")]
 mod gateway_audit_tampering;
 #[cfg(feature = "gateway")]
+mod gateway_budgets;
+#[cfg(feature = "gateway")]
 mod gateway_caps;
 #[cfg(feature = "gateway")]
 mod gateway_config;

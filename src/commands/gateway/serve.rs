@@ -101,6 +101,8 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     };
     // Before the announcement: otherwise a signal right after it would end the process without a shutdown.
     let (requests, reload_requests) = (signals::stop_requests(), signals::reload_requests());
+    // What was used of budgets, before there are requests.
+    write_usage(&gateway, &*store, false).await;
     announce(app, &gateway, &server.locals_of_environments(), is_new);
 
     let recording = {
@@ -231,10 +233,13 @@ async fn record_refusals(gateway: &Gateway, all: bool) {
 
 /// Writes what requests used. Without another chance to write it, always tells that it could not be.
 async fn write_usage(gateway: &Gateway, store: &dyn Store, is_last: bool) {
-    if let Err(error) = gateway.usage.write(store).await
-        && (is_last || gateway.log_throttle.allow("usage that cannot be written", gateway.clock.now()))
-    {
-        tracing::warn!(%error, waiting = gateway.usage.waiting(), "usage could not be written");
+    match gateway.usage.write(store).await {
+        Ok(warnings) => gateway.record_budget_warnings(warnings).await,
+        Err(error) => {
+            if is_last || gateway.log_throttle.allow("usage that cannot be written", gateway.clock.now()) {
+                tracing::warn!(%error, waiting = gateway.usage.waiting(), "usage could not be written");
+            }
+        }
     }
 }
 

@@ -103,12 +103,15 @@ fn limits<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Re
         burst: Option<u64>,
         streams: Option<u64>,
         request_size: Option<u64>,
+        tokens_per_hour: Option<u64>,
+        tokens_per_day: Option<u64>,
+        tokens_per_month: Option<u64>,
     }
-    let Some(Given { requests_per_minute, burst, streams, request_size }) = Option::deserialize(deserializer)? else {
-        return Ok(None);
-    };
+    let Some(given) = Option::<Given>::deserialize(deserializer)? else { return Ok(None) };
     let mut limits = RequestLimits::default();
-    let values = [requests_per_minute, burst, streams, request_size];
+    let Given { requests_per_minute, burst, streams, request_size, .. } = given;
+    let Given { tokens_per_hour, tokens_per_day, tokens_per_month, .. } = given;
+    let values = [requests_per_minute, burst, streams, request_size, tokens_per_hour, tokens_per_day, tokens_per_month];
     for (limit, value) in Limit::ALL.into_iter().zip(values) {
         let set = value.map_or(Ok(()), |value| limits.set(limit, value));
         set.map_err(|error| serde::de::Error::custom(format!("limits: {}: {error}", limit.name())))?;

@@ -51,9 +51,11 @@ impl AccountService {
             if let Some(old) = &own.replaces {
                 others.extend(directory.key_by_id(old).await.map_err(|error| unreadable(&error))?);
             }
-            let others =
-                others.iter().filter(|key| wanted(key)).map(|key| Item::Key(Key::of(key).using(self.use_of(key))));
-            let own = Item::Key(Key::for_caller(own, Some(own)).using(self.use_of(own)));
+            let others = others
+                .iter()
+                .filter(|key| wanted(key))
+                .map(|key| Item::Key(Box::new(Key::of(key).using(self.use_of(key)))));
+            let own = Item::Key(Box::new(Key::for_caller(own, Some(own)).using(self.use_of(own))));
             return Ok(page(std::iter::once(own).chain(others).collect(), None));
         }
 
@@ -77,7 +79,7 @@ impl AccountService {
             (None, last) => last.map(|(cursor, _)| cursor.clone()),
         };
         let own = own_key(caller);
-        let keys = keys.iter().map(|key| Item::Key(Key::for_caller(key, own).using(self.use_of(key))));
+        let keys = keys.iter().map(|key| Item::Key(Box::new(Key::for_caller(key, own).using(self.use_of(key)))));
         let items = devices.iter().map(|(_, device)| Item::Device(ConnectedDevice::of(device))).chain(keys).collect();
         Ok(page(items, last.filter(|_| more)))
     }
@@ -134,7 +136,7 @@ impl AccountService {
 #[serde(untagged)]
 enum Item<'a> {
     Device(ConnectedDevice<'a>),
-    Key(Key<'a>),
+    Key(Box<Key<'a>>),
 }
 
 /// A page as it is answered.

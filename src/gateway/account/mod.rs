@@ -13,7 +13,7 @@ use axum::http::{Method, Response, StatusCode};
 use serde_json::json;
 
 pub use create::{LONGEST_NAME, Wanted, name};
-pub use service::{AccountService, Request, too_many};
+pub use service::{AccountParts, AccountService, Request, too_many};
 
 use super::authn::{Caller, Credential};
 use super::policy::{AccountCall, read_small};

@@ -14,7 +14,7 @@ use crate::gateway::active_config::ConfigHandle;
 use crate::gateway::authn::{Caller, Credential, credential_suspended};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::{Directory, DirectoryError};
-use crate::gateway::limits::Limiter;
+use crate::gateway::limits::{Budgets, Limiter};
 use crate::gateway::origin::Origin;
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::rejection::Rejection;
@@ -47,12 +47,27 @@ pub struct Request<'a> {
     pub origin: Origin,
 }
 
+/// What an [`AccountService`] needs.
+pub struct AccountParts {
+    /// The accounts.
+    pub directory: Directory,
+    /// The configuration in effect.
+    pub config: Arc<ConfigHandle>,
+    /// How many requests are used of limits.
+    pub limiter: Arc<Limiter>,
+    /// How many tokens are used of budgets.
+    pub budgets: Arc<Budgets>,
+    /// The clock.
+    pub clock: Clock,
+}
+
 /// Lists, makes, replaces and ends the keys and devices of accounts.
 pub struct AccountService {
     pub(super) directory: Directory,
     pub(super) clock: Clock,
     pub(super) config: Arc<ConfigHandle>,
     pub(super) limiter: Arc<Limiter>,
+    pub(super) budgets: Arc<Budgets>,
     /// How often a key without the scope `keys` changes something of itself. Each change stays on record, and an account holds so many:
     /// a stolen key could otherwise use all of them up, and the account could never create or replace a key again.
     /// All keys of which one replaces the other are counted as one, since a replacement can ask for the next. It holds no more keys than
@@ -64,16 +79,23 @@ pub struct AccountService {
 
 impl AccountService {
     /// For the accounts of that directory.
-    pub fn new(directory: Directory, config: Arc<ConfigHandle>, limiter: Arc<Limiter>, clock: Clock) -> Self {
+    pub fn new(parts: AccountParts) -> Self {
+        let AccountParts { directory, config, limiter, budgets, clock } = parts;
         let self_changes = DefaultKeyedRateLimiter::keyed(self_change_quota());
         let usage_questions = DefaultKeyedRateLimiter::keyed(usage_question_quota());
-        Self { directory, clock, config, limiter, self_changes, usage_questions }
+        Self { directory, clock, config, limiter, budgets, self_changes, usage_questions }
     }
 
-    /// What a key uses of its limits at this gateway.
+    /// What a key uses of its limits: of budgets at all gateways, of the others at this one.
     pub fn use_of(&self, key: &KeyRecord) -> Option<LimitUse> {
         let first = key.first.as_ref().unwrap_or(&key.id);
-        self.limiter.used_by_key(first, key.rights.limits, || self.clock.elapsed())
+        let (limits, now) = (key.rights.limits, || self.clock.elapsed());
+        let of_requests = self.limiter.used_by_key(first, limits, now);
+        if !limits.has_budget() {
+            return of_requests;
+        }
+        let LimitUse { requests, streams, .. } = of_requests.unwrap_or_default();
+        Some(LimitUse { requests, streams, ..self.budgets.used_by_key(first, limits) })
     }
 
     /// Makes a change in a caller's name, if the caller's credential still holds then: with a body that came slowly, a key that was revoked

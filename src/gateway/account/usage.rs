@@ -9,11 +9,12 @@ use serde_json::json;
 
 use super::service::{AccountService, own_key};
 use crate::gateway::authn::{Caller, Credential};
-use crate::gateway::limits::{Applicable, Subject, Used};
+use crate::gateway::limits::{Applicable, BudgetOwner, Subject, Used, budgets_of, budgets_of_models};
+use crate::gateway::local_day::day_of;
 use crate::gateway::rejection::{Rejection, json_response};
 use crate::gateway::store::{StoreError, UsagePeriod, UsageQuery};
 use crate::gateway::target::Target;
-use crate::gateway::usage::{UsageBy, credential_names, day_of, groups, report};
+use crate::gateway::usage::{UsageBy, credential_names, groups, report};
 use crate::keyspec::Scope;
 
 /// In seconds.
@@ -104,6 +105,27 @@ impl AccountService {
             };
             push("requests", requests, most.rate().map(|(_, burst)| u64::from(burst.get())));
             push("streams", streams.map(u64::from), most.streams.map(|most| u64::from(most.get())));
+        }
+        let mut budgets = budgets_of(&applicable);
+        budgets.extend(budgets_of_models(&current.model_limits, |pattern| {
+            caller.models(Scope::Inference).covers(pattern)
+        }));
+        for state in self.budgets.states(&budgets) {
+            let is_shown = match state.owner {
+                BudgetOwner::Subject(subject) => is_shown(subject),
+                BudgetOwner::Models(_) => !sees_itself_only(caller),
+            };
+            let mut entry = json!({
+                "name": format!("{}: {}", state.owner.words(), state.budget.name().replace('-', " ")),
+                "limit": state.limit,
+                "unit": "tokens",
+                "resets_at": state.renewal(),
+            });
+            if is_shown {
+                entry["used"] = state.used.into();
+                entry["remaining"] = state.left().into();
+            }
+            limits.push(entry);
         }
         Ok(json_response(StatusCode::OK, &json!({ "limits": limits })))
     }

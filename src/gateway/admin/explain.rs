@@ -9,17 +9,18 @@ use super::error::AdminError;
 use super::explanation::{Explanation, Question};
 use super::perform::AdminContext;
 use super::policy::tables;
+use super::running::RunningGateway;
 use crate::address::{BaseUrl, Scheme};
 use crate::gateway::caps::{CapSet, WhenExceeded};
 use crate::gateway::config::Config;
 use crate::gateway::environments::{EnvironmentRules, Environments};
-use crate::gateway::limits::{Applicable, Exceeded, Limiter, Subject, Used};
+use crate::gateway::limits::{Applicable, BudgetOwner, Exceeded, Limiter, Subject, Used, budgets_of, budgets_of_model};
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::refusal_code::RefusalCode;
 use crate::gateway::roles::{RoleRules, lifetime_text};
 use crate::gateway::routes::{Access, Models as Named, Requirement, Route, find};
 use crate::gateway::store::{KeyRecord, User};
-use crate::keyspec::{AddressRules, CanonicalModel, Models, Scope, Scopes};
+use crate::keyspec::{AddressRules, CanonicalModel, Limit, Models, Scope, Scopes, phrase, tokens_text};
 
 /// Who makes the request, and what the configuration says of them.
 struct Asker<'a> {
@@ -91,8 +92,10 @@ impl AdminContext<'_> {
                     let refused = (RefusalCode::Maintenance, maintenance.message.clone());
                     steps.add("maintenance", "the gateway", Err(refused));
                 }
-                let running = self.running.map(|gateway| (&*gateway.limiter, gateway.clock.elapsed()));
-                asker.limits(running, environment.as_deref(), &mut steps);
+                asker.limits(self.running, environment.as_deref(), &mut steps);
+                if matched.route.is_counted() {
+                    asker.budgets(self.running, environment.as_deref(), question.model.as_deref(), &mut steps);
+                }
                 asker.models(matched.route, scope, question.model.as_deref(), &mut steps);
                 asker.caps(matched.route, question.model.as_deref(), &mut steps);
             }
@@ -242,22 +245,20 @@ impl Asker<'_> {
     /// How much is used of each limit, which the running gateway knows.
     fn limits(
         &self,
-        running: Option<(&Limiter, Duration)>,
+        running: Option<&RunningGateway>,
         environment: Option<&EnvironmentRules>,
         steps: &mut Explanation,
     ) {
         let applicable = Applicable::new(&self.user, &self.role, self.key.as_deref(), environment, self.config);
         let (unused, is_running) = (Limiter::default(), running.is_some());
-        let (limiter, now) = running.unwrap_or((&unused, Duration::ZERO));
+        let (limiter, now) =
+            running.map_or((&unused, Duration::ZERO), |gateway| (&*gateway.limiter, gateway.clock.elapsed()));
         for Used { subject, limits, requests, streams, exceeded } in limiter.used(&applicable, || now) {
-            let of = match subject {
-                Subject::Key => self.key.as_ref().map_or_else(String::new, |key| format!("key {}", key.id)),
-                Subject::Person => format!("account {}", self.user.name),
-                Subject::PersonIn(environment) => format!("account {} in {environment}", self.user.name),
-                Subject::Group(name) => format!("[groups.{name}]"),
-                Subject::Environment(name) => format!("[environments.{name}]"),
-                Subject::Gateway => "[limits]".to_owned(),
-            };
+            let of = self.of_subject(subject);
+            let limits = limits.without_budgets();
+            if limits.is_none() {
+                continue;
+            }
             if !is_running {
                 steps.unknown("limits", &of, &format!("{}; a running gateway knows what is used", limits.in_words()));
                 continue;
@@ -275,6 +276,58 @@ impl Asker<'_> {
                 Some(Exceeded::Streams(..)) => Err((RefusalCode::Concurrency, detail)),
             };
             steps.add("limits", &of, outcome);
+        }
+    }
+
+    fn of_subject(&self, subject: Subject) -> String {
+        match subject {
+            Subject::Key => self.key.as_ref().map_or_else(String::new, |key| format!("key {}", key.id)),
+            Subject::Person => format!("account {}", self.user.name),
+            Subject::PersonIn(environment) => format!("account {} in {environment}", self.user.name),
+            Subject::Group(name) => format!("[groups.{name}]"),
+            Subject::Environment(name) => format!("[environments.{name}]"),
+            Subject::Gateway => "[limits]".to_owned(),
+        }
+    }
+
+    /// How much is used of each budget, which the running gateway knows.
+    fn budgets(
+        &self,
+        running: Option<&RunningGateway>,
+        environment: Option<&EnvironmentRules>,
+        model: Option<&str>,
+        steps: &mut Explanation,
+    ) {
+        let applicable = Applicable::new(&self.user, &self.role, self.key.as_deref(), environment, self.config);
+        let mut budgets = budgets_of(&applicable);
+        let models = &self.config.model_limits;
+        match model {
+            Some(model) => budgets.extend(budgets_of_model(models, model)),
+            None if models.is_empty() => {}
+            None => steps.unknown("budgets", "[model-limits]", "the model is not given"),
+        }
+        let of = |owner: &BudgetOwner| match owner {
+            BudgetOwner::Subject(subject) => self.of_subject(*subject),
+            BudgetOwner::Models(pattern) => format!("[model-limits.\"{pattern}\"]"),
+        };
+        let Some(gateway) = running else {
+            for budget in &budgets {
+                for (limit, value) in
+                    Limit::BUDGETS.into_iter().filter_map(|limit| Some((limit, budget.limits.get(limit)?)))
+                {
+                    let detail = format!("{}; a running gateway knows what is used", phrase(limit, value));
+                    steps.unknown("budgets", &of(&budget.owner), &detail);
+                }
+            }
+            return;
+        };
+        for state in gateway.budgets.states(&budgets) {
+            let detail = format!("{} ({} used)", phrase(state.budget, state.limit), tokens_text(state.used));
+            let outcome = match state.left() {
+                0 => Err((RefusalCode::Budget, format!("{detail}, until {}", state.renewal()))),
+                _ => Ok(detail),
+            };
+            steps.add("budgets", &of(&state.owner), outcome);
         }
     }
 

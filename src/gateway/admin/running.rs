@@ -8,7 +8,7 @@ use crate::gateway::active_config::ConfigHandle;
 use crate::gateway::authn::{OpenStreams, Sessions};
 use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
-use crate::gateway::limits::Limiter;
+use crate::gateway::limits::{Budgets, Limiter};
 use crate::gateway::pending_devices::PendingDevices;
 
 /// Makes a checkpoint of the event log at that Unix second; the error is a message.
@@ -28,6 +28,8 @@ pub struct RunningGateway {
     pub config: Arc<ConfigHandle>,
     /// Limits how much callers use.
     pub limiter: Arc<Limiter>,
+    /// How many tokens are used of budgets.
+    pub budgets: Arc<Budgets>,
     /// Signs the event log; empty where nothing is signed.
     pub make_checkpoint: OnceLock<MakeCheckpoint>,
     /// The clock.

@@ -5,10 +5,10 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use super::error::{ConfigError, Source};
-use super::limits::limits;
+use super::limits::{Limits, limits};
 use super::roles::{EXPECTED_PROOFS, ProofScope};
 use super::settings::Config;
 use super::value::{boolean, host_names, retention, socket_addresses};
@@ -40,14 +40,6 @@ struct Table {
     two_proofs: Vec<ProofScope>,
     #[serde(deserialize_with = "boolean")]
     allow_unlabelled: bool,
-}
-
-struct Limits(RequestLimits);
-
-impl<'de> Deserialize<'de> for Limits {
-    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
-        limits(value).map(Self)
-    }
 }
 
 impl Table {

@@ -189,7 +189,7 @@ impl ConfigError {
             Self::Unknown { .. } => "For a file with every setting explained, run: ollama-auth gateway init",
             Self::Table { nearest: Some(name), .. } => return Some(format!("Did you mean [{name}]?")),
             Self::Table { .. } => {
-                "Write NAME = VALUE at the top of the file, outside of a table. The tables are [limits], [addresses], [roles.NAME], [groups.NAME], [environments.NAME], [oidc.NAME] and [[workload]]."
+                "Write NAME = VALUE at the top of the file, outside of a table. The tables are [limits], [addresses], [roles.NAME], [groups.NAME], [environments.NAME], [model-limits.PATTERN], [oidc.NAME] and [[workload]]."
             }
             Self::PlainBeyondLoopback { .. } => {
                 "Give --tls-cert and --tls-key. If a proxy in front terminates TLS, give --behind-tls-proxy instead. \

@@ -15,13 +15,13 @@ use super::audit_sinks;
 use super::caps;
 use super::environments;
 use super::error::{ConfigError, Source, nearest};
-use super::groups;
 use super::limits;
 use super::providers;
 use super::roles;
 use super::settings::{Config, SETTINGS, Setting, find};
 use super::value::shown;
 use super::workloads;
+use super::{groups, model_limits};
 use crate::gateway::store::DatabaseLocation;
 
 /// How the names of variables begin; then the setting's name with `_` for `-`, in capitals.
@@ -173,6 +173,7 @@ fn invalid(at: Source, name: String, value: &str, error: &TomlError) -> ConfigEr
     let table = roles::expected(&name)
         .or_else(|| environments::expected(&name))
         .or_else(|| groups::expected(&name))
+        .or_else(|| model_limits::expected(&name))
         .or_else(|| caps::expected(&name))
         .or_else(|| workloads::expected(&name))
         .or_else(|| providers::expected(&name))

@@ -10,6 +10,7 @@ mod error;
 mod groups;
 mod layers;
 mod limits;
+mod model_limits;
 mod providers;
 mod roles;
 mod settings;

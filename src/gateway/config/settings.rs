@@ -15,6 +15,7 @@ use crate::gateway::audit::SinkSettings;
 use crate::gateway::caps::Caps;
 use crate::gateway::environments::Environments;
 use crate::gateway::groups::Groups;
+use crate::gateway::model_limits::ModelLimits;
 use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::providers::{Providers, check_files};
 use crate::gateway::roles::Roles;
@@ -258,9 +259,14 @@ settings! {
         "true or false";
 
     /// How much this gateway forwards at most, for all callers together. burst: so many requests at once after a pause, by
-    /// default those of one minute. streams: so many requests at the upstream server at a time.
+    /// default those of one minute. streams: so many requests at the upstream server at a time. tokens-per-hour, -day and -month:
+    /// budgets of tokens; on-exceed: whether a stream that uses one up may finish or is cut.
     "limits" => limits: RequestLimits = {}, "super::limits::limits", Reload,
-        "a table with any of requests-per-minute, burst, streams and request-size";
+        "a table with any of requests-per-minute, burst, streams, request-size, tokens-per-hour, tokens-per-day, tokens-per-month and on-exceed";
+
+    /// How many tokens all callers together may use of the models that fit a pattern.
+    "model-limits" => model_limits: ModelLimits = {}, "super::model_limits::model_limits", Reload,
+        "tables such as [model-limits.\"llama3*\"], each with any of tokens-per-hour, tokens-per-day, tokens-per-month and on-exceed";
 
     /// What the people with a role may do, for the built-in roles viewer, auditor, member, maintainer and admin, and for others, which
     /// have the scopes of one of these (base).

@@ -16,7 +16,8 @@ pub fn example(name: &str) -> &'static str {
                            client-secret-file = \"oidc-secret\"\ntitle = \"Company\"\nallowed-domains = [\"example.com\"]\n\
                            default-role = \"member\"\nrules = [{ value = \"gpu-admins\", role = \"admin\" }]\n"
         }
-        "limits" => "[limits]\nrequests-per-minute = 600\nstreams = 16\n",
+        "limits" => "[limits]\nrequests-per-minute = 600\nstreams = 16\ntokens-per-day = \"20M\"\n",
+        "model-limits" => "[model-limits.\"llama3:70b\"]\ntokens-per-day = \"2M\"\non-exceed = \"cut\"\n",
         "environments" => {
             "[environments.staging]\nhosts = [\"staging.example.com\"]\nmax-key-age = \"30d\"\n\
               [environments.staging.role-limits.member]\nstreams = 1\n"

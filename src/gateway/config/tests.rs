@@ -540,7 +540,7 @@ fn roles_are_tables_with_a_base_and_models() {
 #[test]
 fn a_wrong_limit_is_named_with_its_place() {
     let zero = "0 would refuse every request; for no limit, leave it out";
-    let table = "limits must be a table with any of requests-per-minute, burst, streams and request-size";
+    let table = "limits must be a table with any of requests-per-minute, burst, streams, request-size, tokens-per-hour, tokens-per-day, tokens-per-month and on-exceed";
     for (text, wanted) in [
         (
             "[limits]\nstreams = 0",
@@ -554,6 +554,18 @@ fn a_wrong_limit_is_named_with_its_place() {
             ":2:9: limits.burst must be a number from 1 to 1000000, such as 60, not 1000001".to_owned(),
         ),
         ("[limits]\nstreams = \"4\"", "not \"4\"".to_owned()),
+        (
+            "[limits]\ntokens-per-day = 0",
+            ":2:18: limits.tokens-per-day must be a number of tokens such as \"1M\"".to_owned(),
+        ),
+        ("[limits]\ntokens-per-day = \"1.5M\"", "a number of tokens such as \"1M\", not \"1.5M\"".to_owned()),
+        ("[limits]\ntokens-per-day = -1", "a number of tokens".to_owned()),
+        ("[limits]\non-exceed = \"cut\"", "on-exceed says what becomes of streams".to_owned()),
+        ("[limits]\ntokens-per-day = 1\non-exceed = \"stop\"", "limits.on-exceed must be finish or cut".to_owned()),
+        ("[model-limits.\"a b\"]\ntokens-per-day = 1", "is not a pattern for models".to_owned()),
+        ("[model-limits.\"qwen2.5*\"]\nstreams = 1", "a model has a budget: tokens-per-hour".to_owned()),
+        ("[model-limits.\"qwen2.5*\"]\ntokens-per-day = 0", "must be a number of tokens".to_owned()),
+        ("[model-limits]\ntiny = 1", "the table of a model, such as [model-limits.\"llama3*\"]".to_owned()),
         ("limits = { streams = 0 }", ":1:22: limits.streams must be".to_owned()),
         ("limits = 5", format!(":1:10: {table}: ")),
         ("[limits]\nburst = 5", format!(":1:1: {table}: a burst needs a number of requests per minute")),

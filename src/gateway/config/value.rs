@@ -13,7 +13,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::address::{BaseUrl, OriginPattern, OriginPatternError};
 use crate::gateway::store::{DatabaseLocation, PostgresAddress};
-use crate::keyspec::{LimitError, ModelPattern, Models, parse_size};
+use crate::keyspec::{LimitError, MOST_TOKENS, ModelPattern, Models, parse_size, parse_tokens};
 
 /// The longest value that an error repeats, in characters.
 const MAX_SHOWN_LENGTH: usize = 60;
@@ -142,6 +142,21 @@ pub fn limit_size<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D:
         match bytes {
             Some(0) => Err(LimitError::Zero.to_string()),
             other => other.map(Some).ok_or_else(String::new),
+        }
+    })
+}
+
+/// A budget in tokens.
+pub fn limit_tokens<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    read(value, |value| {
+        let tokens = match value {
+            Value::Number(number) => Some(number),
+            Value::Text(text) => parse_tokens(text.trim()),
+            _ => None,
+        };
+        match tokens {
+            Some(0) => Err(LimitError::Zero.to_string()),
+            other => other.filter(|number| *number <= MOST_TOKENS).map(Some).ok_or_else(String::new),
         }
     })
 }

@@ -171,7 +171,7 @@ fn form_body(bytes: &[u8]) {
     let headers: HeaderMap = [(header::CONTENT_TYPE, kind)].into_iter().collect();
     let body = Body::from(Bytes::copy_from_slice(&bytes[end + 1..]));
     let form = async {
-        let (kind, body) =
+        let (kind, _, body) =
             form::canonical(body, &headers, "model", models(), LIMIT, Reservation::uncounted()).await.ok()?;
         // What ends early is not acted on.
         Some((kind, body.collect().await.ok()?.to_bytes()))

@@ -25,7 +25,7 @@ impl Subject {
     }
 
     /// The name of its policy.
-    fn name(self) -> Cow<'static, str> {
+    pub(super) fn name(self) -> Cow<'static, str> {
         match self {
             Self::Key => "key".into(),
             Self::Person => "person".into(),

@@ -21,7 +21,7 @@ const MAX_FIELDS: usize = 100;
 /// In bytes.
 const MAX_MODEL_LENGTH: usize = 4096;
 
-/// The form to forward: its type with the boundary, and its bytes. `field` names the model. What stands before it is held in the memory of
+/// The form to forward: its type with the boundary, the model, and its bytes. `field` names the model. What stands before it is held in the memory of
 /// `reservation`, up to `held`.
 ///
 /// # Errors
@@ -34,7 +34,7 @@ pub async fn canonical(
     models: ModelAccess,
     held: BodyLimit,
     mut reservation: Reservation,
-) -> Result<(String, Body), Rejection> {
+) -> Result<(String, String, Body), Rejection> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).ok_or_else(malformed)?;
     let boundary = multer::parse_boundary(kind).map_err(|_| malformed())?;
     let (input, progress) = FormInput::new(body);
@@ -45,9 +45,9 @@ pub async fn canonical(
     let boundary: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let kind = format!("multipart/form-data; boundary={boundary}");
     let mut reader =
-        FormReader { form, progress, boundary, field, models, part: None, fields: 0, named: false, ended: false };
+        FormReader { form, progress, boundary, field, models, part: None, fields: 0, named: None, ended: false };
     let mut before = Vec::new();
-    while !reader.named {
+    while reader.named.is_none() {
         let Some(piece) = reader.next().await? else { return Err(no_model()) };
         if (before.len() + piece.len()) as u64 > held.bytes {
             let message = format!("{}; send the field {field} first", held.exceeded().message());
@@ -55,12 +55,13 @@ pub async fn canonical(
         }
         reservation.append(&mut before, &piece)?;
     }
+    let model = reader.named.clone().unwrap_or_default();
     let before = Body::new(ScannedBody::new([before.into()], reservation)).into_data_stream();
     let rest = stream::try_unfold(reader, async |mut reader: FormReader| {
         let piece = reader.next().await.map_err(|rejection| axum::Error::new(RefusedBody(rejection)))?;
         Ok(piece.map(|piece| (piece, reader)))
     });
-    Ok((kind, Body::from_stream(before.chain(rest.into_stream()))))
+    Ok((kind, model, Body::from_stream(before.chain(rest.into_stream()))))
 }
 
 /// Reads a form and writes it again, piece by piece.
@@ -74,7 +75,7 @@ struct FormReader {
     /// The field whose content is being forwarded.
     part: Option<Field<'static>>,
     fields: usize,
-    named: bool,
+    named: Option<String>,
     ended: bool,
 }
 
@@ -97,7 +98,11 @@ impl FormReader {
         let Some(mut part) = part else {
             self.ended = true;
             self.progress.finish().await.map_err(|error| ended_early(&error))?;
-            return if self.named { Ok(Some(format!("--{}--\r\n", self.boundary).into())) } else { Err(no_model()) };
+            return if self.named.is_some() {
+                Ok(Some(format!("--{}--\r\n", self.boundary).into()))
+            } else {
+                Err(no_model())
+            };
         };
         self.fields += 1;
         if self.fields > MAX_FIELDS {
@@ -117,7 +122,7 @@ impl FormReader {
             self.part = Some(part);
             return Ok(Some(head.into()));
         }
-        if self.named || part.file_name().is_some() || name != field {
+        if self.named.is_some() || part.file_name().is_some() || name != field {
             return Err(Rejection::new(400, format!("the form must have the field {field} exactly once, as text")));
         }
         let mut model = Vec::new();
@@ -131,7 +136,7 @@ impl FormReader {
         self.progress.found();
         let model = std::str::from_utf8(&model).map_err(|_| malformed())?;
         require_model(&self.models, model)?;
-        self.named = true;
+        self.named = Some(model.to_owned());
         Ok(Some(format!("{head}{}\r\n", sendable(model)).into()))
     }
 }
@@ -178,7 +183,7 @@ mod tests {
     async fn forwarded(body: impl Into<Body>, kind: &'static str) -> Result<Bytes, Rejection> {
         let headers: HeaderMap = [(header::CONTENT_TYPE, HeaderValue::from_static(kind))].into_iter().collect();
         let models = ["tiny".parse().unwrap()].into_iter().collect::<crate::keyspec::Models>().into();
-        let (_, body) = canonical(body.into(), &headers, "model", models, HELD, Reservation::uncounted()).await?;
+        let (_, _, body) = canonical(body.into(), &headers, "model", models, HELD, Reservation::uncounted()).await?;
         let sent = body.collect().await.map_err(|error| fault_of_the_sender(&error).unwrap())?;
         Ok(sent.to_bytes())
     }
@@ -271,7 +276,7 @@ mod tests {
             .replace('\n', "\r\n");
         let headers: HeaderMap = [(header::CONTENT_TYPE, HeaderValue::from_static(KIND))].into_iter().collect();
         let models = ["tiny".parse().unwrap()].into_iter().collect::<crate::keyspec::Models>().into();
-        let (kind, mut body) =
+        let (kind, _, mut body) =
             canonical(body.into(), &headers, "model", models, HELD, Reservation::uncounted()).await.unwrap();
         let last = format!("--{}--", kind.split_once("boundary=").unwrap().1);
         let mut sent = Vec::new();

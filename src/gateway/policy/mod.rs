@@ -48,6 +48,17 @@ pub use scanner::Scanner;
 pub use signed_body::signed;
 pub use small_body::read_small;
 
+/// What of a request is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counts {
+    /// Nothing.
+    Nothing,
+    /// What it uses, as far as that can be read beside.
+    Use,
+    /// What it uses, and of which model: that of a body that cannot be read is not forwarded.
+    ByModel,
+}
+
 /// Proof that a caller may use a route. The models are still to be looked at.
 #[derive(Debug)]
 pub struct Permitted {
@@ -179,8 +190,8 @@ impl Permitted {
     }
 
     /// Looks at the models that the request names, and at what it asks for. With model patterns, or caps on what the route takes, the body is
-    /// read in full and written again, so that the upstream server reads exactly what the gateway checked. Otherwise it is at most looked
-    /// at, if `counts` says so.
+    /// read in full and written again, so that the upstream server reads exactly what the gateway checked; so it is if `counts` needs the
+    /// model. Otherwise it is at most looked at, if `counts` says so.
     ///
     /// # Errors
     /// 400 for a body that cannot be understood, 403 for a model that may not be used and a cap that is exceeded, 413, 415, 503 while too
@@ -191,18 +202,19 @@ impl Permitted {
         body: Body,
         limits: Limits,
         caps: &Arc<RoleCaps>,
-        counts: bool,
+        counts: Counts,
         scanner: &Scanner,
     ) -> Result<Authorized, Rejection> {
         let models = &self.models;
-        let counted_path = (counts && self.route.is_counted()).then_some(self.route.path);
+        let counted_path = (counts != Counts::Nothing && self.route.is_counted()).then_some(self.route.path);
+        let needs_model = counts == Counts::ByModel && counted_path.is_some();
         let caps = RouteCaps::of(self.route.path, caps);
         // The upstream server's route takes no slash, and cannot be told about one in any other way.
         let wanted = match self.route.models {
             Named::Path => CanonicalModel::parse(&self.argument).ok().filter(|_| self.argument.contains('/')),
             _ => None,
         };
-        let any_model = models.is_all() && wanted.is_none();
+        let any_model = models.is_all() && wanted.is_none() && !needs_model;
         if any_model && caps.is_none() {
             if let Some(path) = counted_path.filter(|_| matches!(self.route.models, Named::Body(_))) {
                 let read = Box::pin(counted(&self.caller, headers, body, path, limits, scanner)).await?;
@@ -250,12 +262,18 @@ impl Permitted {
                 } else {
                     body::limited(body, headers, limits.of(self.route.path))?
                 };
-                used = counted_path.map(|_| RequestUse::default());
                 let held = scanner.reserve(&self.caller, limits.memory());
                 let form = form::canonical(body, headers, field, models.clone(), limits.scanned(), held);
-                Box::pin(form).await?
+                let (content_type, model, body) = Box::pin(form).await?;
+                used = counted_path.map(|_| RequestUse::of_model(&model));
+                (content_type, body)
             }
         };
+        // Its budget could not be found.
+        if needs_model && used.as_ref().is_some_and(|used| used.model.is_empty()) {
+            let message = "the name of the model cannot be understood: write it without a scheme, such as llama3:8b";
+            return Err(Rejection::new(400, message));
+        }
         let lowered = caps.and_then(|caps| caps.lowered());
         Ok(Authorized { permitted: self, body, rewritten: Some(Rewritten { content_type, lowered }), used, wanted })
     }

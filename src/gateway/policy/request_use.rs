@@ -7,6 +7,7 @@ use memchr::{memchr, memchr2, memmem};
 use serde_json::value::RawValue;
 
 use super::json_members::{folded, members};
+use crate::gateway::token_estimate::{text_units, tokens};
 use crate::keyspec::CanonicalModel;
 
 /// The route whose streams say how many tokens they had only if they are asked to.
@@ -17,8 +18,8 @@ pub const STREAM_OPTIONS: &str = "stream_options";
 pub const INCLUDE_USAGE: &str = r#"{"include_usage":true}"#;
 /// The members that hold text for the model.
 const TEXTS: [&str; 8] = ["messages", "prompt", "system", "input", "instructions", "suffix", "tools", "template"];
-/// Bytes of text for each token, as it is estimated.
-pub const BYTES_PER_TOKEN: u64 = 4;
+/// Bytes for each token of a body that was not read, as it is estimated.
+const UNREAD_BYTES_PER_TOKEN: u64 = 4;
 /// A longer text, in bytes, whose beginning is base64 is an image or a sound.
 const LONGEST_WORD: usize = 1024;
 
@@ -36,12 +37,18 @@ pub struct RequestUse {
 impl RequestUse {
     /// Of a body that was not read, of that many bytes.
     pub fn unread(bytes: u64) -> Self {
-        Self { input: bytes / BYTES_PER_TOKEN, ..Self::default() }
+        Self { input: bytes / UNREAD_BYTES_PER_TOKEN, ..Self::default() }
+    }
+
+    /// Of a form that names that model. Its recording is not counted as text.
+    pub fn of_model(model: &str) -> Self {
+        let model = CanonicalModel::parse(model).map(|model| model.to_string()).unwrap_or_default();
+        Self { model, ..Self::default() }
     }
 
     /// Of the members of a body, in their order, on the route of that path. `model` is the one that it names.
     pub fn of<'a>(path: &str, model: Option<&str>, others: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let (mut bytes, mut is_stream, mut has_usage) = (0, false, false);
+        let (mut units, mut is_stream, mut has_usage) = (0, false, false);
         for (name, value) in others {
             // Most names are written as they are documented.
             let is_plain = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'));
@@ -50,14 +57,14 @@ impl RequestUse {
                 // In Go, null changes nothing.
                 "stream" if value != "null" => is_stream = value == "true",
                 STREAM_OPTIONS => has_usage = asks_for_usage(value, has_usage),
-                name if TEXTS.contains(&name) => bytes += text_bytes(value.as_bytes()),
+                name if TEXTS.contains(&name) => units += json_text_units(value.as_bytes()),
                 _ => {}
             }
         }
         let model = model.and_then(|model| CanonicalModel::parse(model).ok());
         Self {
             model: model.map(|model| model.to_string()).unwrap_or_default(),
-            input: bytes / BYTES_PER_TOKEN,
+            input: tokens(units),
             adds_usage: path == ASKED && is_stream && !has_usage,
         }
     }
@@ -98,19 +105,20 @@ fn asks_for_usage(options: &str, before: bool) -> bool {
     }
 }
 
-/// How many bytes the texts in some JSON have together, without names of members, images and sounds.
-fn text_bytes(json: &[u8]) -> u64 {
+/// The units of the texts in some JSON, without names of members, images and sounds.
+fn json_text_units(json: &[u8]) -> u64 {
     let (mut all, mut at) = (0, 0);
     while let Some(begin) = json.get(at..).and_then(|rest| memchr(b'"', rest)).map(|found| at + found + 1) {
-        let (mut end, mut escaped) = (begin, 0);
+        let (mut end, mut excess) = (begin, 0);
         loop {
             let Some(found) = json.get(end..).and_then(|rest| memchr2(b'"', b'\\', rest)) else { return all };
             end += found;
             if json[end] == b'"' {
                 break;
             }
-            // \u4e2d stands for three bytes, \n for one.
-            escaped += if json.get(end + 1) == Some(&b'u') { 3 } else { 1 };
+            if let Some(escape @ [b'u', ..]) = json.get(end + 1..end + 6) {
+                excess += text_units(escape).saturating_sub(character_units(&escape[1..]));
+            }
             end += 2;
         }
         let text = &json[begin..end];
@@ -118,10 +126,22 @@ fn text_bytes(json: &[u8]) -> u64 {
         let is_name = json[at..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');
         let is_data = text.len() > LONGEST_WORD && is_base64(text);
         if !is_name && !is_data {
-            all += (text.len() - escaped) as u64;
+            all += text_units(text).saturating_sub(excess);
         }
     }
     all
+}
+
+/// The units of the character that four hexadecimal digits after `\u` stand for.
+fn character_units(digits: &[u8]) -> u64 {
+    let code = str::from_utf8(digits).ok().and_then(|digits| u16::from_str_radix(digits, 16).ok());
+    match code {
+        Some(code @ ..0x80) => text_units(&[code as u8]),
+        Some(..0x800) => 2,
+        // There are two of these for a character of four bytes.
+        Some(0xd800..0xe000) => 2,
+        _ => 3,
+    }
 }
 
 /// Whether a text begins as an image or a sound does: in base64, perhaps behind `data:image/png;base64,`.
@@ -155,10 +175,9 @@ mod tests {
         });
         // Also where all that is not ASCII is escaped.
         for body in [body.to_string(), body.to_string().replace('中', "\\u4e2d").replace('文', "\\u6587")] {
-            let texts = "user".len() + "a \"quoted\" line\n中文".len();
-            let expected = RequestUse { model: "tiny:latest".to_owned(), input: texts as u64 / 4, adds_usage: false };
+            let texts = "user".len() + "a\"quoted\"line\n中文".len() + "\"\"".len();
             let read = read("/api/chat", &body);
-            assert_eq!((read.input, read.adds_usage), (expected.input, false), "{body}");
+            assert_eq!((read.input, read.adds_usage), ((texts as u64 * 2).div_ceil(7), false), "{body}");
             assert_eq!(read.model, CanonicalModel::parse("Tiny").unwrap().to_string());
         }
     }
@@ -166,14 +185,16 @@ mod tests {
     #[test]
     fn text_without_spaces_is_text_and_base64_is_not() {
         let long = |piece: &str| piece.repeat(2400 / piece.len());
-        for (text, bytes) in [
+        for (text, units) in [
             (long("\\u4e2d\\u6587"), 2400 / 12 * 6),
-            (long("a,b,c;d=1\\n"), 2400 / 11 * 10),
+            (long("\\u00fc\\u003c"), 2400 / 12 * 4),
+            (long("\\ud83c\\udf89"), 2400 / 12 * 4),
+            (long("a,b,c;d=1\\n"), 2400 / 11 * 15),
             (long("iVBORw0KGgo"), 0),
             (format!("data:image/png;base64,{}", long("iVBORw0KGgo")), 0),
         ] {
             let json = format!("[\"{text}\"]");
-            assert_eq!(text_bytes(json.as_bytes()), bytes, "{text:.30}");
+            assert_eq!(json_text_units(json.as_bytes()), units, "{text:.30}");
         }
         let body = r#"{"model":"big","model":null,"messages":[]}"#;
         assert_eq!(read("/api/chat", body).model, "big:latest");

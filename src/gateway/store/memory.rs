@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 pub use super::memory_usage::MemoryUsage;
 use super::{
-    Answer, Change, Event, EventFilter, EventPage, KeyQuery, KeyRecord, LastUse, LinePage, News, Position, RecordPage,
-    RecordQuery, RecordedEvent, Retention, Snapshot, Store, StoreError, Suspendable, Swept, Transaction, UsageBatch,
-    UsageQuery, UsageRow, Use,
+    Answer, BudgetNews, BudgetTotal, Change, Event, EventFilter, EventPage, KeyQuery, KeyRecord, LastUse, LinePage,
+    News, Position, RecordPage, RecordQuery, RecordedEvent, Retention, Snapshot, Store, StoreError, Suspendable, Swept,
+    Transaction, UsageBatch, UsageQuery, UsageRow, Use,
 };
 use crate::keyspec::KeyId;
 
@@ -114,7 +114,7 @@ impl Store for MemoryStore {
         Box::pin(async { read })
     }
 
-    fn write_usage<'a>(&'a self, batch: &'a UsageBatch) -> Answer<'a, ()> {
+    fn write_usage<'a>(&'a self, batch: &'a UsageBatch) -> Answer<'a, Vec<BudgetTotal>> {
         Box::pin(async move {
             let _waits = self.held.read().await;
             let place = || "in memory".to_owned();
@@ -124,9 +124,13 @@ impl Store for MemoryStore {
             if self.full.load(Ordering::SeqCst) {
                 return Err(StoreError::Write { place: place(), reason: "no space left".to_owned() });
             }
-            self.usage.lock().unwrap().write(batch);
-            Ok(())
+            Ok(self.usage.lock().unwrap().write(batch))
         })
+    }
+
+    fn budget_totals(&self, after: i64, now: i64) -> Answer<'_, BudgetNews> {
+        let news = self.usage.lock().unwrap().budget_totals(after, now);
+        Box::pin(async { Ok(news) })
     }
 
     fn usage_totals<'a>(&'a self, wanted: &'a UsageQuery) -> Answer<'a, Vec<UsageRow>> {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 use super::{
-    LastUse, RecordPage, RecordPosition, RecordQuery, UsageBatch, UsagePeriod, UsageQuery, UsageRecord, UsageRow,
-    UsageSeries, UsageTotals,
+    BudgetNews, BudgetTotal, LastUse, RecordPage, RecordPosition, RecordQuery, UsageBatch, UsagePeriod, UsageQuery,
+    UsageRecord, UsageRow, UsageSeries, UsageTotals,
 };
 
 /// All that was written.
@@ -23,13 +23,17 @@ pub struct MemoryUsage {
     pub days: Vec<(i64, UsageSeries, UsageTotals)>,
     /// In the order in which they were first noted.
     pub last_uses: Vec<LastUse>,
+    /// The end, the tokens and the version of each window of a budget.
+    pub budgets: BTreeMap<String, (i64, u64, i64)>,
+    /// The last version.
+    pub budget_version: i64,
 }
 
 impl MemoryUsage {
-    /// Writes a batch, unless it was written.
-    pub fn write(&mut self, batch: &UsageBatch) {
+    /// Writes a batch, unless it was written. Returns the totals of its budgets.
+    pub fn write(&mut self, batch: &UsageBatch) -> Vec<BudgetTotal> {
         if self.sequences.get(&batch.run).is_some_and(|last| batch.sequence <= *last) {
-            return;
+            return Vec::new();
         }
         self.sequences.insert(batch.run, batch.sequence);
         self.records.extend(batch.records.iter().cloned());
@@ -43,6 +47,23 @@ impl MemoryUsage {
                 None => self.last_uses.push(used.clone()),
             }
         }
+        self.budget_version += i64::from(!batch.budgets.is_empty());
+        let mut totals = Vec::new();
+        for used in &batch.budgets {
+            let (ends_at, tokens, version) = self.budgets.entry(used.id.clone()).or_default();
+            *tokens = tokens.saturating_add_signed(used.tokens).min((1 << 53) - 1);
+            (*ends_at, *version) = (used.ends_at, self.budget_version);
+            totals.push(BudgetTotal { id: used.id.clone(), tokens: *tokens });
+        }
+        totals
+    }
+
+    /// As [`Store::budget_totals`](super::Store::budget_totals).
+    pub fn budget_totals(&self, after: i64, now: i64) -> BudgetNews {
+        let after = if after > self.budget_version { 0 } else { after };
+        let changed = self.budgets.iter().filter(|(_, (ends_at, _, version))| *version > after && *ends_at > now);
+        let totals = changed.map(|(id, (_, tokens, _))| BudgetTotal { id: id.clone(), tokens: *tokens }).collect();
+        BudgetNews { version: self.budget_version, totals }
     }
 
     /// As [`Store::usage_totals`](super::Store::usage_totals).

@@ -5,6 +5,9 @@
 
 mod attempts;
 mod audit;
+#[cfg(test)]
+mod budget_conformance;
+mod budget_totals;
 mod error;
 mod event;
 mod identity;
@@ -21,6 +24,7 @@ mod place;
 mod postgres;
 mod records;
 mod role;
+mod series_cache;
 mod snapshot;
 mod sqlite;
 mod transfer;
@@ -49,6 +53,7 @@ pub use audit::{
     AuditColumns, AuditLog, AuditReader, AuditRow, BlockTimes, EventCounts, LogState, Sign, StoredCheckpoint,
     TIME_BLOCK,
 };
+pub use budget_totals::{BudgetNews, BudgetTotal, BudgetUse};
 pub use error::StoreError;
 #[cfg(test)]
 pub use event::EventAccount;
@@ -308,11 +313,18 @@ pub trait Store: Send + Sync {
     }
 
     /// Writes a batch of usage: all of it or nothing. One that was written already is not written again, so after any error the same batch
-    /// can be tried again.
+    /// can be tried again. Returns the totals of the batch's budgets; none if it was written before.
     ///
     /// # Errors
     /// [`StoreError::Write`], and what keeps the database from being used.
-    fn write_usage<'a>(&'a self, batch: &'a UsageBatch) -> Answer<'a, ()>;
+    fn write_usage<'a>(&'a self, batch: &'a UsageBatch) -> Answer<'a, Vec<BudgetTotal>>;
+
+    /// The totals of budgets that changed after a version, of windows that end after `now`, in Unix seconds. After 0 there are all of them:
+    /// ask for them again when the clock was set back.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`], [`StoreError::Damaged`].
+    fn budget_totals(&self, after: i64, now: i64) -> Answer<'_, BudgetNews>;
 
     /// The totals that are wanted.
     ///

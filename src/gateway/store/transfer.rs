@@ -26,7 +26,7 @@ const fn table(name: &'static str, key: &'static str) -> Table {
 }
 
 /// What is copied. Rows refer to rows of tables before theirs only.
-pub(super) const COPIED: [Table; 19] = [
+pub(super) const COPIED: [Table; 21] = [
     table("users", "id"),
     table("identities", "id"),
     table("devices", "key"),
@@ -45,6 +45,8 @@ pub(super) const COPIED: [Table; 19] = [
     table("usage_days", "place"),
     table("usage_spans", "place"),
     table("last_uses", "number"),
+    table("budget_totals", "id"),
+    Table { name: "budget_version", key: "only_row", has_defaults: true },
     Table { name: "uptime", key: "only_row", has_defaults: true },
 ];
 

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{UsageRecord, UsageSeries, UsageTotals};
+use super::{BudgetUse, UsageRecord, UsageSeries, UsageTotals};
 use crate::keyspec::Scope;
 
 /// What was used since the last batch, written in one transaction.
@@ -22,6 +22,8 @@ pub struct UsageBatch {
     pub days: Vec<(i64, UsageSeries, UsageTotals)>,
     /// When credentials were used.
     pub last_uses: Vec<LastUse>,
+    /// What is added to budgets: of each window one.
+    pub budgets: Vec<BudgetUse>,
 }
 
 /// When a credential used a scope with a model last.

@@ -21,9 +21,10 @@ fn series(account: usize, credential: usize, model: usize) -> UsageSeries {
     UsageSeries { account: ACCOUNTS[account], credential, model }
 }
 
-fn empty(run: Uuid, sequence: u64, at: i64) -> UsageBatch {
-    let (records, hours, days, last_uses) = Default::default();
-    UsageBatch { run, sequence, at, records, hours, days, last_uses }
+/// A batch of nothing.
+pub fn empty(run: Uuid, sequence: u64, at: i64) -> UsageBatch {
+    let (records, hours, days, last_uses, budgets) = Default::default();
+    UsageBatch { run, sequence, at, records, hours, days, last_uses, budgets }
 }
 
 /// A record that ended then.

@@ -37,9 +37,9 @@ fn series() -> impl Iterator<Item = UsageSeries> {
 pub async fn add_series(store: &dyn Store) -> Duration {
     let days: Vec<_> = series().map(|series| (TODAY, series, totals(1))).collect();
     let hours = days.iter().map(|(_, series, totals)| (TODAY * 24, series.clone(), *totals)).collect();
-    let (records, last_uses) = Default::default();
+    let (records, last_uses, budgets) = Default::default();
     let begun = Instant::now();
-    let batch = UsageBatch { run: Uuid::new_v4(), sequence: 1, at: 0, records, hours, days, last_uses };
+    let batch = UsageBatch { run: Uuid::new_v4(), sequence: 1, at: 0, records, hours, days, last_uses, budgets };
     store.write_usage(&batch).await.unwrap();
     begun.elapsed()
 }
@@ -139,8 +139,8 @@ pub async fn measure_writing(store: &dyn Store, name: &str) {
         let records = (0..1000).map(|number| super::usage_conformance::record(of(number), TODAY * 86_400)).collect();
         let days: Vec<_> = series.iter().map(|series| (TODAY, series.clone(), totals(1))).collect();
         let hours = days.iter().map(|(_, series, totals)| (TODAY * 24, series.clone(), *totals)).collect();
-        let (run, last_uses) = (Uuid::from_u128(9), Vec::new());
-        let batch = UsageBatch { run, sequence, at: TODAY * 86_400, records, hours, days, last_uses };
+        let (run, last_uses, budgets) = (Uuid::from_u128(9), Vec::new(), Vec::new());
+        let batch = UsageBatch { run, sequence, at: TODAY * 86_400, records, hours, days, last_uses, budgets };
         let begun = Instant::now();
         store.write_usage(&batch).await.unwrap();
         times.push(begun.elapsed());

@@ -10,6 +10,9 @@ use http_body::{Frame, SizeHint};
 use super::meter::Meter;
 use super::response::Ended;
 
+/// The bytes of the longest end of a message.
+const LONGEST_END: usize = 4;
+
 /// See the module. Without a meter it is the body as it is.
 pub struct MeteredBody<B: HttpBody> {
     body: B,
@@ -17,18 +20,44 @@ pub struct MeteredBody<B: HttpBody> {
     /// What comes after what was held back.
     end: Option<Result<(), BoxError>>,
     ended: bool,
+    /// The last bytes that were passed on, of a stream that may be cut off.
+    last: Vec<u8>,
 }
 
 impl<B: HttpBody> MeteredBody<B> {
     /// Counts `body`.
     pub fn new(body: B, meter: Option<Meter>) -> Self {
-        Self { body, meter, end: None, ended: false }
+        Self { body, meter, end: None, ended: false, last: Vec::new() }
     }
 
     /// Whether its length is that of the upstream server's response.
     fn keeps_length(&self) -> bool {
-        self.meter.as_ref().is_none_or(|meter| !meter.takes_out_usage())
+        self.meter.as_ref().is_none_or(|meter| !meter.changes_length())
     }
+
+    /// Cuts a stream off at the end of a message, if its budget says so and one ends in or before this piece: what is passed on then.
+    fn cut_off(&mut self, piece: Bytes) -> Bytes {
+        let Some(meter) = self.meter.as_mut().filter(|meter| meter.may_be_cut()) else { return piece };
+        if let Some((message_ends, error)) = meter.cut()
+            && let Some(end) = last_end(&self.last, &piece, message_ends)
+        {
+            self.ended = true;
+            // What was held back of it is dropped.
+            let _ = meter.finish(Ended::Broken);
+            return [&piece[..end], &error].concat().into();
+        }
+        self.last.extend_from_slice(&piece[piece.len().saturating_sub(LONGEST_END)..]);
+        self.last.drain(..self.last.len().saturating_sub(LONGEST_END));
+        piece
+    }
+}
+
+/// Where in a piece the last message ends, given the bytes before it; 0 if it begins with a message.
+fn last_end(before: &[u8], piece: &[u8], message_ends: &[&[u8]]) -> Option<usize> {
+    let text = [before, piece].concat();
+    let ends = message_ends.iter().filter_map(|end| memchr::memmem::rfind(&text, end).map(|at| at + end.len()));
+    let first = before.is_empty().then_some(0);
+    ends.chain(first).max().and_then(|end| end.checked_sub(before.len()))
 }
 
 impl<B> HttpBody for MeteredBody<B>
@@ -53,6 +82,7 @@ where
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
                         let data = meter.pass(data);
+                        let data = this.cut_off(data);
                         if data.is_empty() {
                             continue;
                         }
@@ -93,5 +123,32 @@ impl<B: HttpBody> Drop for MeteredBody<B> {
         {
             let _ = meter.finish(Ended::Clean);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_message_is_found_across_pieces() {
+        const EVENTS: &[&[u8]] = &[b"\n\n", b"\r\n\r\n"];
+        for (before, piece, end) in [
+            ("", "data: a\n\n", Some(9)),
+            ("", "data: a\n\ndata: b", Some(9)),
+            ("", "data: a", Some(0)),
+            ("\n", "\ndata: b", Some(1)),
+            ("a\n\n", "data: b", Some(0)),
+            ("\n\nd", "ata: b", None),
+            ("a\r\n", "\r\ndata: b", Some(2)),
+            ("\n\r", "\ndata: b", None),
+            ("\r\n\r", "\ndata: b", Some(1)),
+            ("a\n\n", "", Some(0)),
+            ("\n{", "\"model\"", None),
+        ] {
+            assert_eq!(last_end(before.as_bytes(), piece.as_bytes(), EVENTS), end, "{before:?} {piece:?}");
+        }
+        assert_eq!(last_end(b"}\n{", b"\"model\"", &[b"\n"]), None);
+        assert_eq!(last_end(b"}", b"\n{}", &[b"\n"]), Some(1));
     }
 }

@@ -9,9 +9,6 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -19,6 +16,8 @@ use super::credential::credential_names;
 use crate::gateway::active_config::ConfigHandle;
 use crate::gateway::authn::{Caller, Credential};
 use crate::gateway::clock::Clock;
+use crate::gateway::limits::{BudgetWarning, Budgets};
+use crate::gateway::local_day::{DayOf, day_of};
 use crate::gateway::store::{LastUse, Store, StoreError, UsageBatch, UsageRecord, UsageSeries, UsageTotals};
 use crate::keyspec::Scope;
 
@@ -36,12 +35,11 @@ const NOTED_EVERY: u64 = 60;
 const MOST_NOTED: usize = 16_384;
 /// In seconds.
 const HOUR: i64 = 3600;
-/// The first day.
-const EPOCH: Date = Date::constant(1970, 1, 1);
 
 /// See the module. There is one for the whole gateway.
 pub struct UsageCollector {
     config: Arc<ConfigHandle>,
+    budgets: Arc<Budgets>,
     clock: Clock,
     hasher: RandomState,
     /// Of this start.
@@ -70,15 +68,20 @@ struct Waiting {
 
 #[derive(Default)]
 struct Writing {
+    /// When what the database has of budgets was read, in Unix seconds.
+    read_at: Option<i64>,
+    /// Warnings of budgets that were not returned yet.
+    warnings: Vec<BudgetWarning>,
     sequence: u64,
     batch: Option<UsageBatch>,
 }
 
 impl UsageCollector {
     /// Nothing yet.
-    pub fn new(config: Arc<ConfigHandle>, clock: Clock) -> Self {
+    pub fn new(config: Arc<ConfigHandle>, budgets: Arc<Budgets>, clock: Clock) -> Self {
         Self {
             config,
+            budgets,
             clock,
             hasher: RandomState::new(),
             run: Uuid::new_v4(),
@@ -169,23 +172,52 @@ impl UsageCollector {
         }
     }
 
-    /// Writes what waits.
+    /// Writes what waits, and reads what other gateways have used of budgets. Returns the budgets of which 80 % or all is used since.
     ///
     /// # Errors
     /// [`StoreError`]. What was not written stays.
-    pub async fn write(&self, store: &dyn Store) -> Result<(), StoreError> {
+    pub async fn write(&self, store: &dyn Store) -> Result<Vec<BudgetWarning>, StoreError> {
+        let written = self.write_all(store).await;
+        if written.is_err() {
+            self.budgets.set_offline();
+        }
+        written
+    }
+
+    async fn write_all(&self, store: &dyn Store) -> Result<Vec<BudgetWarning>, StoreError> {
         let mut writing = self.writing.lock().await;
-        loop {
+        // For other gateways, and once: running requests use something all the time.
+        let mut has_running = store.is_shared();
+        // What comes meanwhile waits for the next time: it could come without end.
+        for _ in 0..self.batches() {
             if writing.batch.is_none() {
-                let Some(batch) = self.next_batch(writing.sequence + 1) else { return Ok(()) };
+                let next = self.next_batch(writing.sequence + 1, std::mem::take(&mut has_running));
+                let Some(batch) = next else { break };
                 writing.sequence += 1;
                 writing.batch = Some(batch);
             }
             if let Some(batch) = &writing.batch {
-                store.write_usage(batch).await?;
+                let totals = store.write_usage(batch).await?;
+                let warnings = self.budgets.written(&batch.budgets, &totals);
+                writing.warnings.extend(warnings);
             }
             writing.batch = None;
         }
+        let now = self.clock.now();
+        // Windows that have ended are not read: after the clock was set back, some may not have ended.
+        let begins_anew = writing.read_at.is_none_or(|last| now < last);
+        if store.is_shared() || begins_anew {
+            let version = if begins_anew { 0 } else { self.budgets.version() };
+            self.budgets.read(store.budget_totals(version, now).await?);
+        }
+        writing.read_at = Some(now);
+        Ok(std::mem::take(&mut writing.warnings))
+    }
+
+    /// How many batches hold what waits now.
+    fn batches(&self) -> usize {
+        let waiting = self.lock();
+        waiting.records.len().max(waiting.totals.len()).max(waiting.uses.len()) / BATCH + 2
     }
 
     /// How many requests wait.
@@ -193,7 +225,7 @@ impl UsageCollector {
         self.lock().records.len()
     }
 
-    fn next_batch(&self, sequence: u64) -> Option<UsageBatch> {
+    fn next_batch(&self, sequence: u64, has_running: bool) -> Option<UsageBatch> {
         let zone = self.config.get().time_zone.clone();
         let (records, totals, forgotten, uses) = {
             let mut waiting = self.lock();
@@ -211,30 +243,32 @@ impl UsageCollector {
             let uses: Vec<LastUse> = uses.drain(..uses.len().min(BATCH)).collect();
             (records, some, std::mem::take(forgotten), uses)
         };
-        if records.is_empty() && totals.is_empty() && uses.is_empty() {
+        let budgets = self.budgets.take(BATCH, has_running);
+        if records.is_empty() && totals.is_empty() && uses.is_empty() && budgets.is_empty() {
             return None;
         }
         if forgotten > 0 {
             tracing::warn!(count = forgotten, "usage of single requests was not kept, only its totals");
         }
-        let mut sums = Waiting { totals, ..Waiting::default() };
+        let others = totals.iter().map(|((hour, day, series), totals)| ((*hour, *day, series), *totals));
+        let mut sums: HashMap<(i64, i64, &UsageSeries), UsageTotals> = others.collect();
         let mut days = DayOf::new(zone);
         for record in &records {
-            let day = days.of(record.ended_at);
-            sums.add(record.ended_at.div_euclid(HOUR), day, &record.series, record.totals());
+            let (hour, day) = (record.ended_at.div_euclid(HOUR), days.of(record.ended_at));
+            *sums.entry((hour, day, &record.series)).or_default() += record.totals();
         }
         let mut hours: HashMap<(i64, &UsageSeries), UsageTotals> = HashMap::new();
         let mut by_day: HashMap<(i64, &UsageSeries), UsageTotals> = HashMap::new();
-        for ((hour, day, series), totals) in &sums.totals {
-            *hours.entry((*hour, series)).or_default() += *totals;
-            *by_day.entry((*day, series)).or_default() += *totals;
+        for ((hour, day, series), totals) in sums {
+            *hours.entry((hour, series)).or_default() += totals;
+            *by_day.entry((day, series)).or_default() += totals;
         }
         let list = |all: HashMap<(i64, &UsageSeries), UsageTotals>| {
             all.into_iter().map(|((period, series), totals)| (period, series.clone(), totals)).collect()
         };
         let (hours, days) = (list(hours), list(by_day));
         let last_uses = last_uses(&records, uses);
-        Some(UsageBatch { run: self.run, sequence, at: self.clock.now(), records, hours, days, last_uses })
+        Some(UsageBatch { run: self.run, sequence, at: self.clock.now(), records, hours, days, last_uses, budgets })
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -269,64 +303,5 @@ impl Waiting {
 impl fmt::Debug for UsageCollector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("UsageCollector")
-    }
-}
-
-/// The day of a Unix second in a time zone, in days since 1970-01-01.
-pub fn day_of(at: i64, zone: &TimeZone) -> i64 {
-    let Ok(at) = Timestamp::from_second(at) else { return 0 };
-    let date = zone.to_datetime(at).date();
-    date.since(EPOCH).map_or(0, |span| i64::from(span.get_days()))
-}
-
-/// The same for many seconds, most of which are in one hour.
-struct DayOf {
-    zone: TimeZone,
-    last: Option<(i64, i64)>,
-}
-
-impl DayOf {
-    fn new(zone: TimeZone) -> Self {
-        Self { zone, last: None }
-    }
-
-    fn of(&mut self, at: i64) -> i64 {
-        // Time zones change by quarters of an hour.
-        let quarter = at.div_euclid(900);
-        match self.last {
-            Some((known, day)) if known == quarter => day,
-            _ => {
-                let day = day_of(at, &self.zone);
-                self.last = Some((quarter, day));
-                day
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_begin_at_midnight_of_the_time_zone() {
-        let berlin = TimeZone::get("Europe/Berlin").unwrap();
-        let at = |text: &str| text.parse::<Timestamp>().unwrap().as_second();
-        for (time, day) in [
-            ("1970-01-01T00:00:00Z", 0),
-            ("2026-03-28T22:59:59Z", 20540),
-            ("2026-03-28T23:00:00Z", 20541),
-            // Summer time begins: this day has 23 hours.
-            ("2026-03-29T21:59:59Z", 20541),
-            ("2026-03-29T22:00:00Z", 20542),
-            // It ends: this one has 25.
-            ("2026-10-24T22:00:00Z", 20751),
-            ("2026-10-25T22:59:59Z", 20751),
-            ("2026-10-25T23:00:00Z", 20752),
-        ] {
-            assert_eq!(day_of(at(time), &berlin), day, "{time}");
-            assert_eq!(DayOf::new(berlin.clone()).of(at(time)), day, "{time}");
-        }
-        assert_eq!(day_of(-1, &TimeZone::UTC), -1);
     }
 }

@@ -13,9 +13,11 @@ use super::collector::UsageCollector;
 use super::credential::credential_names;
 use super::response::{Api, Ended, ResponseScan};
 use crate::gateway::authn::{Caller, model_in};
+use crate::gateway::limits::{BudgetHold, budget_refusal};
 use crate::gateway::origin::Origin;
 use crate::gateway::policy::RequestUse;
 use crate::gateway::policy_name::PolicyName;
+use crate::gateway::rejection::Dialect;
 use crate::gateway::routes::Route;
 use crate::gateway::store::{TokenCount, UsageRecord, UsageSeries, UsageStatus};
 use crate::http::BodyFilter as _;
@@ -35,6 +37,12 @@ pub struct Meter {
     origin: Origin,
     route: &'static Route,
     request: RequestUse,
+    /// Its place in budgets.
+    hold: Option<BudgetHold>,
+    /// The response is a stream that a budget may cut off.
+    may_be_cut: bool,
+    /// What it used is recorded, not only counted in budgets.
+    is_recorded: bool,
     /// When the request was admitted, and when its first token came.
     began: Duration,
     first_token: Option<Duration>,
@@ -47,13 +55,15 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Of a request that was just admitted.
+    /// Of a request that was just admitted, and `hold`s its place in budgets.
     pub fn new(
         collector: &Arc<UsageCollector>,
         caller: &Caller,
         origin: Origin,
         route: &'static Route,
         request: RequestUse,
+        hold: Option<BudgetHold>,
+        is_recorded: bool,
     ) -> Self {
         let (credential, first) = credential_names(caller);
         let series = UsageSeries { account: caller.user().id, credential: first, model: request.model.clone() };
@@ -64,6 +74,9 @@ impl Meter {
             origin,
             route,
             request,
+            hold,
+            may_be_cut: false,
+            is_recorded,
             began: collector.elapsed(),
             first_token: None,
             http_status: None,
@@ -75,9 +88,23 @@ impl Meter {
         }
     }
 
-    /// Whether the response may have what the caller did not ask for, which is taken out.
-    pub fn takes_out_usage(&self) -> bool {
-        self.scan.as_ref().is_some_and(ResponseScan::removes_usage)
+    /// Whether the response may be longer or shorter than that of the upstream server: what the caller did not ask for is taken out, or it is
+    /// cut off.
+    pub fn changes_length(&self) -> bool {
+        self.scan.as_ref().is_some_and(|scan| scan.removes_usage() || self.may_be_cut)
+    }
+
+    /// Whether the response is a stream that a budget may cut off.
+    pub fn may_be_cut(&self) -> bool {
+        self.may_be_cut
+    }
+
+    /// Of a stream that has used up a budget which cuts it: what its messages end with, and the error that ends it.
+    pub fn cut(&self) -> Option<(&'static [&'static [u8]], Bytes)> {
+        let message_ends = self.scan.as_ref().filter(|_| self.may_be_cut)?.open_stream()?;
+        let rejection = budget_refusal(&self.hold.as_ref()?.cut()?, self.collector.now());
+        let end = rejection.with_dialect(Dialect::of(self.route.path)).to_stream_end();
+        Some((message_ends, end.into()))
     }
 
     /// The upstream server has answered.
@@ -86,7 +113,9 @@ impl Meter {
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let api = Api::of(self.route.path).filter(|_| !headers.contains_key(header::CONTENT_ENCODING));
         // A single JSON object is not a stream.
-        let removes_usage = self.request.adds_usage && !content_type.starts_with("application/json");
+        let is_whole = content_type.starts_with("application/json");
+        let removes_usage = self.request.adds_usage && !is_whole;
+        self.may_be_cut = !is_whole && self.hold.as_ref().is_some_and(BudgetHold::cuts);
         self.scan = api.map(|api| ResponseScan::new(api, status.as_u16(), content_type, removes_usage));
     }
 
@@ -107,6 +136,11 @@ impl Meter {
         let piece = scan.pass(piece);
         if self.first_token.is_none() && scan.has_content() {
             self.first_token = Some(self.collector.elapsed());
+        }
+        if let Some(hold) = &mut self.hold {
+            // Before its last bytes go to the caller, who may ask again at once.
+            let (_, tokens) = scan.result(Ended::Broken, self.request.input);
+            hold.count(tokens.input.min(MOST_TOKENS) + tokens.output.min(MOST_TOKENS));
         }
         piece
     }
@@ -146,6 +180,12 @@ impl Drop for Meter {
         let (status, mut tokens) = self.outcome();
         // A larger number cannot be true, and sums of many must stay within what a database stores.
         (tokens.input, tokens.output) = (tokens.input.min(MOST_TOKENS), tokens.output.min(MOST_TOKENS));
+        if let Some(hold) = self.hold.take() {
+            hold.settle(tokens.input + tokens.output);
+        }
+        if !self.is_recorded {
+            return;
+        }
         let now = self.collector.elapsed();
         let passed = |since: Duration| u64::try_from(since.saturating_sub(self.began).as_millis()).unwrap_or(u64::MAX);
         let mut series = std::mem::replace(

@@ -9,7 +9,7 @@ mod report;
 pub mod response;
 
 pub use body::MeteredBody;
-pub use collector::{UsageCollector, day_of};
+pub use collector::UsageCollector;
 pub use credential::credential_names;
 pub use meter::Meter;
 pub use range::{UsageRange, UsageTime, period_text};

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::day_of;
+use crate::gateway::local_day::day_of;
 use crate::gateway::store::UsagePeriod;
 
 /// In seconds.

@@ -41,6 +41,8 @@ pub mod pty;
 pub mod set_clock;
 pub mod signature;
 pub mod stock;
+#[cfg(feature = "gateway")]
+pub mod token_upstream;
 
 /// The same with another last character: no longer what it was, whatever that ended with.
 pub fn with_other_end(text: &str) -> String {

@@ -20,7 +20,7 @@ pub const LIFETIMES: [(&str, &str); 4] =
     [("30", "30 days"), ("90", "90 days"), ("365", "365 days"), ("never", "Never")];
 
 /// Characters of the limits.
-const LONGEST_LIMITS: usize = 100;
+const LONGEST_LIMITS: usize = 200;
 /// Characters of the addresses: as many networks as a key can have, and more.
 const LONGEST_ADDRESSES: usize = 3000;
 
@@ -112,7 +112,7 @@ pub fn page(
                     kind: "text",
                     autocomplete: "off",
                     value: &values.limits,
-                    hint: "How much it may use: rpm=60, burst=10, streams=2, size=1MiB. Leave empty for no limit.",
+                    hint: "How much it may use: rpm=60, burst=10, streams=2, size=1MiB, tokens-per-day=1M. Leave empty for no limit.",
                     longest: LONGEST_LIMITS,
                     optional: true,
                     autofocus: is_wrong("limits"),

@@ -17,7 +17,10 @@ async fn a_new_key_is_shown_once_and_has_the_requested_rights() {
     for (limits, said) in [
         ("rpm=0", "Rpm: 0 would refuse every request; for no limit, leave it out."),
         ("burst=5", "Burst: a burst needs a number of requests per minute."),
-        ("<b>=5", "Unknown limit &quot;&lt;b&gt;&quot;: use rpm, burst, streams, size."),
+        (
+            "<b>=5",
+            "Unknown limit &quot;&lt;b&gt;&quot;: use rpm, burst, streams, size, tokens-per-hour, tokens-per-day, tokens-per-month.",
+        ),
     ] {
         let refused = bob.post("/settings/keys", &[&fields[..], &[("limits", limits)]].concat()).await;
         assert!(refused.status == StatusCode::UNPROCESSABLE_ENTITY && refused.has(said), "{}", refused.body);

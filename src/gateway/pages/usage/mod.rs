@@ -1,5 +1,6 @@
 //! `/usage`: what the person who is signed in used. `/admin/usage`: what all used, for administrators and people whose role has `audit`.
 
+mod budgets;
 mod plot;
 mod tables;
 
@@ -19,8 +20,10 @@ use super::display;
 use super::error_page::{ErrorPage, PageResult};
 use super::layout;
 use super::page_context::{BrowserSession, PageContext};
+use crate::gateway::limits::{BudgetState, Subject};
+use crate::gateway::local_day::day_of;
 use crate::gateway::store::{UsageGroup, UsagePeriod, UsageQuery, UsageTotals};
-use crate::gateway::usage::{UsageBy, UsageReportRow, day_of, groups, report, sums};
+use crate::gateway::usage::{UsageBy, UsageReportRow, groups, report, sums};
 use plot::{Bar, Plot, short};
 
 /// The page of a person.
@@ -91,6 +94,7 @@ impl Wanted {
 /// What is shown.
 struct Found {
     by_period: HashMap<i64, UsageTotals>,
+    budgets: Vec<BudgetState>,
     lists: Vec<(&'static str, UsageBy, Vec<UsageReportRow>)>,
 }
 
@@ -99,7 +103,8 @@ pub async fn own(context: PageContext) -> PageResult {
     let session = context.require_session()?;
     let wanted = Wanted::new(&context, Some(session.user().id), String::new());
     let lists = [("By model", UsageBy::Model), ("By key and device", UsageBy::Key)];
-    let found = find(&context, &session, &wanted, &lists).await?;
+    let budgets = budgets::of_person(&context, session.user());
+    let found = find(&context, &session, &wanted, &lists, budgets).await?;
     // It may have ended meanwhile.
     context.require_session()?;
     let content = content(&context, USAGE, "Your usage", &wanted, &found);
@@ -114,10 +119,11 @@ pub async fn all(context: PageContext) -> PageResult {
     if !name.is_empty() && user.is_none() {
         return Err(context.page_not_found());
     }
-    let wanted = Wanted::new(&context, user.map(|user| user.id), name);
+    let wanted = Wanted::new(&context, user.as_ref().map(|user| user.id), name);
     let lists = [("By person", UsageBy::Person), ("By model", UsageBy::Model), ("By key and device", UsageBy::Key)];
     let lists = if wanted.account.is_some() { &lists[1..] } else { &lists[..] };
-    let found = find(&context, &session, &wanted, lists).await?;
+    let budgets = user.map_or_else(|| budgets::of_all(&context), |user| budgets::of_person(&context, &user));
+    let found = find(&context, &session, &wanted, lists, budgets).await?;
     // The roles may have changed meanwhile.
     context.require_auditor()?;
     Ok(shown_to_auditor(&context, &session, &wanted, &found))
@@ -134,6 +140,7 @@ async fn find(
     session: &BrowserSession,
     wanted: &Wanted,
     lists: &[(&'static str, UsageBy)],
+    budgets: Vec<BudgetState>,
 ) -> Result<Found, ErrorPage> {
     context.pages.accounts.count_usage_question(session.user().id).map_err(|rejection| context.rejected(&rejection))?;
     let directory = &context.pages.directory;
@@ -145,7 +152,7 @@ async fn find(
     let by: Vec<UsageBy> = lists.iter().map(|(_, by)| *by).collect();
     let rows = report(directory, wanted.query(groups(&by))).await.map_err(failed)?;
     let lists = lists.iter().map(|(title, by)| (*title, *by, sums(&rows, *by))).collect();
-    Ok(Found { by_period, lists })
+    Ok(Found { by_period, budgets, lists })
 }
 
 fn content(context: &PageContext, page: &str, title: &str, wanted: &Wanted, found: &Found) -> Markup {
@@ -160,6 +167,8 @@ fn content(context: &PageContext, page: &str, title: &str, wanted: &Wanted, foun
         };
         wanted.periods.clone().map(bar).collect()
     };
+    let of = if wanted.account.is_some() { Subject::Person } else { Subject::Gateway };
+    let budget = budgets::line(&found.budgets, of, wanted.reach.period);
     let tokens = bars(|totals| [totals.input, totals.output]);
     let requests =
         bars(|totals| [totals.requests.saturating_sub(lost(totals)), lost(totals).saturating_add(totals.refused)]);
@@ -183,12 +192,13 @@ fn content(context: &PageContext, page: &str, title: &str, wanted: &Wanted, foun
                     }
                 }
             }
+            (budgets::table(context, &found.budgets))
             @if is_empty {
                 div.empty { p { strong { "Nothing was used in this time." } } }
             } @else {
                 (figures(&all))
-                (Plot { id: "tokens", title: "Tokens", parts: ["input", "output"], bars: &tokens }.markup())
-                (Plot { id: "requests", title: "Requests", parts: ["complete", "failed, cut off, cancelled or refused"], bars: &requests }.markup())
+                (Plot { id: "tokens", title: "Tokens", parts: ["input", "output"], bars: &tokens, limit: budget }.markup())
+                (Plot { id: "requests", title: "Requests", parts: ["complete", "failed, cut off, cancelled or refused"], bars: &requests, limit: None }.markup())
                 (tables::by_time(wanted.reach.period, &found.by_period, |period| label(wanted.reach.period, period)))
                 @for (title, by, rows) in &found.lists { (tables::list(context, title, *by, rows)) }
             }

@@ -12,6 +12,8 @@ const BELOW: f64 = 24.0;
 const ABOVE: f64 = 10.0;
 /// The longest label below the bars.
 const LABEL: f64 = 44.0;
+/// A limit that is so many times as high as the highest bar is not drawn.
+const FARTHEST: u64 = 3;
 /// The stylesheet shows the one that fits.
 const DRAWINGS: [Drawing; 2] =
     [Drawing { class: "broad", width: 720.0, labels: 11 }, Drawing { class: "slim", width: 300.0, labels: 4 }];
@@ -34,6 +36,8 @@ pub struct Plot<'a> {
     pub parts: [&'a str; 2],
     /// The bars, the oldest first.
     pub bars: &'a [Bar],
+    /// How high they may be, where that is limited.
+    pub limit: Option<u64>,
 }
 
 /// What was counted in one time.
@@ -66,6 +70,12 @@ impl Plot<'_> {
                             span { (name) " (" (short(sum(part))) ")" }
                         }
                     }
+                    @if let Some(limit) = self.limit {
+                        li {
+                            svg width="14" height="14" aria-hidden="true" { line.limit x1="0" x2="14" y1="7" y2="7" {} }
+                            span { "budget (" (short(limit)) ")" }
+                        }
+                    }
                 }
             }
         }
@@ -75,7 +85,9 @@ impl Plot<'_> {
     fn drawing(&self, &Drawing { class, width: full, labels }: &Drawing) -> String {
         let (id, hatch) = (self.id, format!("{}-{class}", self.id));
         let most = self.bars.iter().map(|bar| bar.parts[0].saturating_add(bar.parts[1])).max().unwrap_or(0);
-        let (top, floor) = (ceiling(most), HEIGHT - BELOW);
+        // A line far above the bars would make them small: the legend says the number.
+        let limit = self.limit.filter(|limit| *limit / FARTHEST <= most);
+        let (top, floor) = (ceiling(most.max(limit.unwrap_or(0))), HEIGHT - BELOW);
         let height = |amount: u64| amount as f64 / top as f64 * (floor - ABOVE);
         let step = (full - LEFT) / self.bars.len().max(1) as f64;
         let width = (step - 2.0).max(step * 0.6).min(48.0);
@@ -113,6 +125,13 @@ impl Plot<'_> {
             if place % every == 0 && full - left > LABEL {
                 let _ = write!(text, "<text x=\"{left:.1}\" y=\"{:.1}\">{}</text>", HEIGHT - 6.0, bar.short);
             }
+        }
+        if let Some(limit) = limit {
+            let y = floor - height(limit);
+            let _ = write!(
+                text,
+                "<line class=\"limit\" x1=\"{LEFT}\" x2=\"{full}\" y1=\"{y:.1}\" y2=\"{y:.1}\"><title>budget: {limit}</title></line>"
+            );
         }
         text + "</svg>"
     }
@@ -190,9 +209,9 @@ mod tests {
     fn every_amount_is_drawn_and_nothing_leaves_the_drawing() {
         let amounts = [[0, 0], [u64::MAX, u64::MAX], [1, 0], [5, 7]];
         let bars: Vec<Bar> = amounts.map(|parts| Bar { label: "x".to_owned(), short: "x".to_owned(), parts }).into();
-        let plot = Plot { id: "p", title: "Tokens", parts: ["input", "output"], bars: &bars };
+        let plot = Plot { id: "p", title: "Tokens", parts: ["input", "output"], bars: &bars, limit: Some(9) };
         let drawing = plot.markup().into_string();
-        assert_eq!(drawing.matches("<title>").count(), 2 * 5, "{drawing}");
+        assert_eq!(drawing.matches("<title>").count(), 2 * (5 + 1), "{drawing}");
         for y in drawing.split(" y=\"").skip(1) {
             let y: f64 = y.split('"').next().unwrap().parse().unwrap();
             assert!((0.0..=HEIGHT).contains(&y), "{drawing}");

@@ -42,7 +42,7 @@ pub fn by_time(period: UsagePeriod, totals: &HashMap<i64, UsageTotals>, label: i
 }
 
 /// The roles are explicit: browsers drop those of a table that is laid out as cards.
-fn head(titles: &[&str]) -> Markup {
+pub fn head(titles: &[&str]) -> Markup {
     html! {
         thead role="rowgroup" { tr role="row" { @for title in titles { th scope="col" role="columnheader" { (title) } } } }
     }

@@ -37,9 +37,9 @@ pub use address::{AddressError, PostgresAddress};
 use crate::gateway::store::news::{News, Position};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
-    Answer, AttemptLimit, AuditLog, AuditRow, DueTokens, EarlierUse, Event, EventFilter, EventPage, KeyQuery,
-    KeyRecord, LastUse, LeasedToken, LinePage, RecordPage, RecordQuery, Retention, SealedToken, Sign, Snapshot, Store,
-    StoreError, StoredCheckpoint, Swept, Transaction, UsageBatch, UsageQuery, UsageRow, Use,
+    Answer, AttemptLimit, AuditLog, AuditRow, BudgetNews, BudgetTotal, DueTokens, EarlierUse, Event, EventFilter,
+    EventPage, KeyQuery, KeyRecord, LastUse, LeasedToken, LinePage, RecordPage, RecordQuery, Retention, SealedToken,
+    Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, UsageBatch, UsageQuery, UsageRow, Use,
 };
 use crate::keyspec::KeyId;
 use error::explain;
@@ -461,13 +461,21 @@ impl Store for PostgresStore {
         }))
     }
 
-    fn write_usage<'a>(&'a self, batch: &'a UsageBatch) -> Answer<'a, ()> {
+    fn write_usage<'a>(&'a self, batch: &'a UsageBatch) -> Answer<'a, Vec<BudgetTotal>> {
         Box::pin(self.answered(async move {
             let failed = |error: sqlx::Error| self.explain(&error, Doing::Write);
             let mut transaction = self.pool.begin().await.map_err(failed)?;
-            // What was written already is not written again, so there is nothing to undo either.
-            sql::usage::write(&mut transaction, batch).await.map_err(failed)?;
-            transaction.commit().await.map_err(failed)
+            // What was written already is not written again, so there is nothing to undo either. A standby that takes over may lack the last
+            // series, and give their numbers to others: so numbers are read again each time.
+            let totals = sql::usage::write(&mut transaction, batch, None).await.map_err(failed)?;
+            transaction.commit().await.map_err(failed)?;
+            Ok(totals)
+        }))
+    }
+
+    fn budget_totals(&self, after: i64, now: i64) -> Answer<'_, BudgetNews> {
+        Box::pin(self.answered(async move {
+            sql::budgets::news(&mut *self.connection(Doing::Read).await?, after, now, &self.place).await
         }))
     }
 

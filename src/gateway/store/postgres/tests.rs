@@ -1,5 +1,6 @@
 //! Against a real server: the same as SQLite, and what several gateways on one database need.
 
+mod budgets;
 #[path = "../../../../tests/it/harness/postgres.rs"]
 #[allow(dead_code)]
 mod server;

@@ -4,6 +4,7 @@
 //! are not. What only one of them understands does not belong here.
 
 pub(super) mod audit_log;
+pub(super) mod budgets;
 pub(super) mod event_pages;
 #[cfg(test)]
 pub(super) mod event_pages_check;
@@ -14,12 +15,15 @@ pub(super) mod identities;
 pub(super) mod invitations;
 pub(super) mod keys;
 pub(super) mod maintenance;
+mod multi_row_insert;
 pub(super) mod rows;
 pub(super) mod sweep;
 pub(super) mod usage;
 pub(super) mod usage_records;
+mod usage_series;
 mod usage_sweep;
 pub(super) mod usage_totals;
+mod usage_values;
 
 use std::sync::Arc;
 

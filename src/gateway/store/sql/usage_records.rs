@@ -3,7 +3,7 @@
 use sqlx::{QueryBuilder, Row as _};
 use uuid::Uuid;
 
-use super::usage::text;
+use super::usage_values::text;
 use super::{Connection, explain};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{

@@ -5,6 +5,7 @@ use std::ops::Range;
 use sqlx::{Error, QueryBuilder};
 
 use super::Connection;
+use super::budgets::LONGEST_WINDOW;
 use crate::gateway::store::Retention;
 use crate::gateway::store::usage_spans::{last_spans, past_spans, places, stored_day};
 
@@ -17,6 +18,8 @@ const HOUR: i64 = 3600;
 const DAY: i64 = 86_400;
 /// A batch of which it is not known whether it was written is tried again for less than that, in seconds.
 const BATCHES_KEPT: i64 = 30 * DAY;
+/// How long totals of budgets are kept after the end of their window, in seconds.
+const BUDGETS_KEPT: i64 = DAY;
 
 /// What was deleted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,6 +67,13 @@ pub async fn sweep(
             swept.add(delete_totals(connection, "usage_spans", &spans, uptime - kept).await?);
         }
     }
+    // One that ends later than any window was written with a wrong clock: then the time that gateways have run decides alone.
+    for ended in [
+        format!("ends_at <= {} ORDER BY ends_at", now.saturating_sub(BUDGETS_KEPT)),
+        format!("ends_at > {} ORDER BY ends_at DESC", now.saturating_add(LONGEST_WINDOW)),
+    ] {
+        swept.add(delete_budgets(connection, &ended, uptime - BUDGETS_KEPT).await?);
+    }
     // These are few, and have no index by time.
     if uptime.div_euclid(HOUR) != (uptime - ran).div_euclid(HOUR) {
         if let Some(kept) = retention.usage_days {
@@ -105,6 +115,15 @@ async fn delete_totals(
     query.push(format_args!(
         "{table} WHERE place IN (SELECT place FROM (SELECT place, uptime FROM {table} \
          WHERE place >= {start} AND place < {end} ORDER BY place LIMIT {MOST}) AS old WHERE uptime <= {uptime})"
+    ));
+    Ok(query.build().persistent(false).execute(connection).await?.rows_affected())
+}
+
+/// Of these windows of budgets, those that ended at `uptime` at the latest.
+async fn delete_budgets(connection: &mut Connection, ended: &str, uptime: i64) -> Result<u64, Error> {
+    let mut query = QueryBuilder::<Engine>::new("DELETE FROM budget_totals WHERE id IN (SELECT id FROM ");
+    query.push(format_args!(
+        "(SELECT id, uptime FROM budget_totals WHERE {ended} LIMIT {MOST}) AS old WHERE uptime <= {uptime})"
     ));
     Ok(query.build().persistent(false).execute(connection).await?.rows_affected())
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use sqlx::{QueryBuilder, Row as _};
 
-use super::usage::text;
+use super::usage_values::text;
 use super::{Connection, explain};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::usage_measures::{MEASURES, totals_of};

@@ -26,10 +26,11 @@ use uuid::Uuid;
 
 use crate::disk::Lock;
 use crate::gateway::store::place::{Doing, Place};
+use crate::gateway::store::series_cache::SeriesCache;
 use crate::gateway::store::{
-    Answer, AuditLog, AuditRow, Change, DueTokens, Event, EventFilter, EventPage, KeyQuery, KeyRecord, LastUse,
-    LeasedToken, LinePage, News, Position, RecordPage, RecordQuery, Retention, SealedToken, Sign, Snapshot, Store,
-    StoreError, StoredCheckpoint, Swept, Transaction, UsageBatch, UsageQuery, UsageRow, Use,
+    Answer, AuditLog, AuditRow, BudgetNews, BudgetTotal, Change, DueTokens, Event, EventFilter, EventPage, KeyQuery,
+    KeyRecord, LastUse, LeasedToken, LinePage, News, Position, RecordPage, RecordQuery, Retention, SealedToken, Sign,
+    Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, UsageBatch, UsageQuery, UsageRow, Use,
 };
 use crate::keyspec::KeyId;
 use error::{explain, explain_migration};
@@ -60,6 +61,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (15, "event_retries", file!("0015_event_retries")),
         (16, "event_import", file!("0016_event_import")),
         (17, "usage", file!("0017_usage")),
+        (18, "budget_totals", file!("0018_budget_totals")),
     ];
     let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
@@ -80,6 +82,8 @@ pub struct SqliteStore {
     writer: Mutex<Writer>,
     /// For what may take long: a change does not wait for it. Opened when it is needed first.
     reader: Mutex<Option<Connection>>,
+    /// Of usage.
+    series: SeriesCache,
     place: Place,
     path: PathBuf,
     // After the connection, so that it goes last.
@@ -108,8 +112,12 @@ impl SqliteStore {
         let connection = options(&path).connect().await.map_err(|error| explain(&place, &error, Doing::Open))?;
         let mut writer = Writer { connection, open: false };
         bring_up_to_date(&mut writer.connection, &place).await?;
+        // What a statement has changed so far, in case it fails: otherwise an insert of many rows writes it to a temporary file.
+        let in_memory = sqlx::query("PRAGMA temp_store = MEMORY").execute(&mut writer.connection).await;
+        in_memory.map_err(|error| explain(&place, &error, Doing::Open))?;
         files::sync(&path).map_err(|error| StoreError::Write { place: place.0.clone(), reason: error.to_string() })?;
-        Ok(Self { writer: Mutex::new(writer), reader: Mutex::default(), place, path, _lock: lock })
+        let (writer, reader, series) = (Mutex::new(writer), Mutex::default(), SeriesCache::default());
+        Ok(Self { writer, reader, series, place, path, _lock: lock })
     }
 
     /// The connection that reads.
@@ -416,12 +424,19 @@ impl Store for SqliteStore {
         })
     }
 
-    fn write_usage<'a>(&'a self, batch: &'a UsageBatch) -> Answer<'a, ()> {
+    fn write_usage<'a>(&'a self, batch: &'a UsageBatch) -> Answer<'a, Vec<BudgetTotal>> {
         Box::pin(async move {
             let mut writer = self.writer.lock().await;
             writer.begin().await.map_err(|error| explain(&self.place, &error, Doing::Write))?;
-            let written = sql::usage::write(&mut writer.connection, batch).await;
-            writer.end(written.map_err(|error| explain(&self.place, &error, Doing::Write)), &self.place).await.map(drop)
+            let written = sql::usage::write(&mut writer.connection, batch, Some(&self.series)).await;
+            writer.end(written.map_err(|error| explain(&self.place, &error, Doing::Write)), &self.place).await
+        })
+    }
+
+    fn budget_totals(&self, after: i64, now: i64) -> Answer<'_, BudgetNews> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            sql::budgets::news(self.reading(&mut reader).await?, after, now, &self.place).await
         })
     }
 

@@ -1,6 +1,7 @@
 //! What is kept stays, what is refused changes nothing, and what cannot be understood is left alone.
 
 mod broken;
+mod budgets;
 mod killed;
 mod transfer;
 mod usage;

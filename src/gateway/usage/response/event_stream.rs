@@ -17,13 +17,13 @@ const DONE: &[u8] = b"[DONE]";
 
 /// What a line brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineResult {
+pub enum LineResult<'a> {
     /// Nothing new.
     Nothing,
     /// A message is whole.
     Message,
     /// A whole event with that message.
-    Event(TokenLine),
+    Event(TokenLine<'a>),
     /// The mark at the end of an `OpenAI` stream.
     DoneMark,
     /// The event ended.
@@ -98,7 +98,7 @@ impl EventStream {
     }
 
     /// Reads up to the end of a line, or of the bytes, or an event at once. Says how many bytes it took; there must be some.
-    pub fn push_line(&mut self, bytes: &[u8]) -> (usize, LineResult) {
+    pub fn push_line<'a>(&mut self, bytes: &'a [u8]) -> (usize, LineResult<'a>) {
         if std::mem::take(&mut self.is_at_begin)
             && let Some(event) = TokenLine::in_events(self.api, bytes)
         {
@@ -134,7 +134,7 @@ impl EventStream {
     }
 
     /// Reads a part of a line, without its end.
-    fn push_part(&mut self, mut part: &[u8]) -> LineResult {
+    fn push_part(&mut self, mut part: &[u8]) -> LineResult<'static> {
         if self.place == Place::Name && self.kept_length == 0 && part.starts_with(b"data:") {
             self.place = Place::BeforeData;
             part = &part[5..];

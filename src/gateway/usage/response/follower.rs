@@ -220,20 +220,20 @@ impl MemberFollower {
     fn string(&mut self, bytes: &[u8], message: &mut Message) -> Option<usize> {
         let is_name = self.state == State::InName;
         let field = self.value.field.filter(|_| !is_name);
-        let mut text = |length| {
+        let mut text = |text: &[u8]| {
             if let Some(field) = field {
-                message.text(field, length);
+                message.text(field, text);
             }
         };
         if std::mem::take(&mut self.is_escaped) {
             self.token.is_lost = true;
-            text(1);
+            text(&bytes[..1]);
             return (bytes[0] != b'\n').then_some(1);
         }
         let is_kept = is_name || matches!(field, Some(Field::Type | Field::Status));
         let end = special(bytes).unwrap_or(bytes.len());
         let run = &bytes[..end];
-        text(end);
+        text(run);
         match bytes.get(end) {
             Some(b'"') if is_name => {
                 let members = self.open[self.depth - 1].watched.members;
@@ -249,7 +249,7 @@ impl MemberFollower {
                 self.state = State::After;
             }
             Some(b'\\') => {
-                text(1);
+                text(b"\\");
                 self.is_escaped = true;
             }
             Some(_) => return None,
@@ -303,7 +303,7 @@ impl MemberFollower {
             length = at + 1;
             break;
         }
-        self.count_skipped(length, message);
+        self.count_skipped(&bytes[..length], message);
         length
     }
 
@@ -323,14 +323,14 @@ impl MemberFollower {
             }
             bytes.len().min(end + 1)
         };
-        self.count_skipped(length, message);
+        self.count_skipped(&bytes[..length], message);
         Some(length)
     }
 
     /// A tool call is not watched, but generated.
-    fn count_skipped(&self, length: usize, message: &mut Message) {
+    fn count_skipped(&self, text: &[u8], message: &mut Message) {
         if let Some(field @ Field::ToolCall) = self.value.field {
-            message.text(field, length);
+            message.text(field, text);
         }
     }
 }

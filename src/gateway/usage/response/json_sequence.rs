@@ -24,7 +24,7 @@ pub enum Whole<'a> {
     /// Any.
     Message(&'a Message),
     /// One for a token.
-    Token(TokenLine),
+    Token(TokenLine<'a>),
 }
 
 /// Reads a sequence of objects.

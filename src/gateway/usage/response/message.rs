@@ -1,5 +1,7 @@
 //! What one message of a response says about usage: a line of NDJSON, the data of a server-sent event, or a whole body.
 
+use crate::gateway::token_estimate::text_units;
+
 /// The largest count that is believed: 2^53, up to which every JSON reader has the same number.
 const MAX_COUNT: u64 = 1 << 53;
 
@@ -114,8 +116,8 @@ pub struct Message {
     pub is_done: bool,
     /// It has generated text, or a tool call.
     pub has_content: bool,
-    /// The length of generated text, in bytes as they are written.
-    pub text_bytes: u64,
+    /// The units of generated text, as it is written.
+    pub text_units: u64,
     /// It has an error.
     pub has_error: bool,
     /// Its status says that it failed.
@@ -138,7 +140,7 @@ impl Message {
         has_usage: false,
         is_done: false,
         has_content: false,
-        text_bytes: 0,
+        text_units: 0,
         has_error: false,
         has_failed: false,
         event_type: EventType::Other,
@@ -174,11 +176,11 @@ impl Message {
         }
     }
 
-    /// So many bytes of a string, or of a tool call, came.
-    pub fn text(&mut self, field: Field, length: usize) {
-        if matches!(field, Field::Text | Field::ToolCall) && length > 0 {
+    /// This of a string, or of a tool call, came.
+    pub fn text(&mut self, field: Field, text: &[u8]) {
+        if matches!(field, Field::Text | Field::ToolCall) && !text.is_empty() {
             self.has_content = true;
-            self.text_bytes = self.text_bytes.saturating_add(length as u64);
+            self.text_units = self.text_units.saturating_add(text_units(text));
         }
     }
 

@@ -98,9 +98,18 @@ impl ResponseScan {
     }
 
     /// An estimate of the tokens that were generated so far: one for each message of a stream that has content.
-    #[cfg_attr(not(test), expect(dead_code, reason = "budgets count with it"))]
+    #[cfg(test)]
     pub fn output_so_far(&self) -> u64 {
         self.tally.estimated_output(self.open_message())
+    }
+
+    /// What messages of the stream end with, if it is one that has not had its final message.
+    pub fn open_stream(&self) -> Option<&'static [&'static [u8]]> {
+        match &self.form {
+            Form::Json(_) if self.tally.is_open_stream() => Some(&[b"\n"]),
+            Form::Events(_) if self.tally.is_open_stream() => Some(&[b"\n\n", b"\r\n\r\n"]),
+            _ => None,
+        }
     }
 
     /// How the response ended and its tokens, given an estimate of those of the request. They are exact where the response said them, and
@@ -140,7 +149,7 @@ impl BodyFilter for ResponseScan {
         let tally = &mut self.tally;
         match &mut self.form {
             Form::Unknown | Form::Unread => {}
-            Form::Text => tally.add_text(text.len()),
+            Form::Text => tally.add_text(text),
             Form::Json(sequence) => sequence.push(&piece, |whole| match whole {
                 Whole::Message(message) => tally.add(message),
                 Whole::Token(line) => tally.add_token(line),

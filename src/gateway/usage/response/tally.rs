@@ -4,6 +4,7 @@ use super::api::Api;
 use super::message::{Count, EventType, Message};
 use super::token_line::TokenLine;
 use crate::gateway::store::{TokenCount, UsageStatus};
+use crate::gateway::token_estimate::{text_units, tokens};
 
 /// How a response ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,8 @@ pub struct Tally {
     messages: u64,
     /// How many messages had content.
     contents: u64,
-    text_bytes: u64,
+    /// The units of whole text.
+    text_units: u64,
     reported: Option<Reported>,
     is_final: bool,
     has_failed: bool,
@@ -50,7 +52,7 @@ impl Tally {
             is_stream,
             messages: 0,
             contents: 0,
-            text_bytes: 0,
+            text_units: 0,
             reported: None,
             is_final: false,
             has_failed: false,
@@ -63,9 +65,14 @@ impl Tally {
         (self.is_events, self.is_stream) = (true, true);
     }
 
-    /// The response is text, of which so many bytes came.
-    pub fn add_text(&mut self, length: usize) {
-        self.text_bytes = self.text_bytes.saturating_add(length as u64);
+    /// Whether more messages of a stream are to come.
+    pub fn is_open_stream(&self) -> bool {
+        self.is_stream && !self.is_final && !self.has_failed
+    }
+
+    /// The response is text, of which this came.
+    pub fn add_text(&mut self, text: &[u8]) {
+        self.text_units = self.text_units.saturating_add(text_units(text));
     }
 
     /// The response is whole without a final message.
@@ -82,7 +89,7 @@ impl Tally {
     pub fn add(&mut self, message: &Message) {
         self.messages += 1;
         self.contents += u64::from(message.has_content);
-        self.text_bytes = self.text_bytes.saturating_add(message.text_bytes);
+        self.text_units = self.text_units.saturating_add(message.text_units);
         self.has_finish_reason |= message.has_finish_reason;
         if message.has_error || message.has_failed || message.event_type == EventType::Failed {
             self.has_failed = true;
@@ -96,10 +103,13 @@ impl Tally {
 
     /// Adds a message for one token.
     #[inline]
-    pub fn add_token(&mut self, line: TokenLine) {
+    pub fn add_token(&mut self, line: TokenLine<'_>) {
         self.messages += 1;
-        self.contents += u64::from(line.text > 0);
-        self.add_text(line.text);
+        self.contents += u64::from(!line.text.is_empty());
+        // The tokens of a stream are not estimated from its text.
+        if !self.is_stream && self.messages == 1 {
+            self.add_text(line.text);
+        }
     }
 
     /// Whether the message only reports usage: the last one of an `OpenAI` stream, with which `include_usage` is answered.
@@ -151,17 +161,17 @@ impl Tally {
 
     /// Whether content came; `open` is the message that is not whole yet.
     pub fn has_content(&self, open: &Message) -> bool {
-        open.has_content || self.contents > 0 || (self.api == Api::Transcription && self.text_bytes > 0)
+        open.has_content || self.contents > 0 || (self.api == Api::Transcription && self.text_units > 0)
     }
 
-    /// An estimate of the generated tokens so far: one for each message of a stream with content, or a quarter of the bytes of whole text.
+    /// An estimate of the generated tokens so far: one for each message of a stream with content, or those of whole text.
     pub fn estimated_output(&self, open: &Message) -> u64 {
         if self.api.is_embedding() {
             0
         } else if self.is_stream || self.messages > 1 {
             self.contents + u64::from(open.has_content)
         } else {
-            self.text_bytes.saturating_add(open.text_bytes).div_ceil(4)
+            tokens(self.text_units.saturating_add(open.text_units))
         }
     }
 

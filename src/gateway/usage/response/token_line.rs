@@ -7,17 +7,17 @@ use super::string_end::special;
 
 /// A message for one token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokenLine {
+pub struct TokenLine<'a> {
     /// Its length, in bytes.
     pub length: usize,
-    /// The length of the generated text in it, as it is written.
-    pub text: usize,
+    /// The generated text in it, as it is written.
+    pub text: &'a [u8],
 }
 
-impl TokenLine {
+impl<'a> TokenLine<'a> {
     /// A line of NDJSON at the beginning of `bytes`, without its end.
     #[inline]
-    pub fn in_sequence(api: Api, bytes: &[u8]) -> Option<Self> {
+    pub fn in_sequence(api: Api, bytes: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let text = match api {
             Api::Generate => reader.generate()?,
@@ -29,7 +29,7 @@ impl TokenLine {
 
     /// An event at the beginning of `bytes`, with the empty line that ends it.
     #[inline]
-    pub fn in_events(api: Api, bytes: &[u8]) -> Option<Self> {
+    pub fn in_events(api: Api, bytes: &'a [u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let text = if api == Api::OpenAiChat { reader.chunk()? } else { return None };
         Some(Self { length: bytes.len() - reader.0.len(), text })
@@ -39,8 +39,8 @@ impl TokenLine {
 /// What is not read yet.
 struct Reader<'a>(&'a [u8]);
 
-impl Reader<'_> {
-    fn generate(&mut self) -> Option<usize> {
+impl<'a> Reader<'a> {
+    fn generate(&mut self) -> Option<&'a [u8]> {
         self.model_and_time()?;
         self.literal(b"\",\"response\":\"")?;
         let text = self.text_or_thinking()?;
@@ -48,7 +48,7 @@ impl Reader<'_> {
         Some(text)
     }
 
-    fn chat(&mut self) -> Option<usize> {
+    fn chat(&mut self) -> Option<&'a [u8]> {
         self.model_and_time()?;
         self.literal(b"\",\"message\":{\"role\":\"assistant\",\"content\":\"")?;
         let text = self.text_or_thinking()?;
@@ -64,12 +64,12 @@ impl Reader<'_> {
     }
 
     /// A text, or none and a thought.
-    fn text_or_thinking(&mut self) -> Option<usize> {
+    fn text_or_thinking(&mut self) -> Option<&'a [u8]> {
         let text = self.string()?;
-        if text == 0 && self.literal(b"\",\"thinking\":\"").is_some() { self.string() } else { Some(text) }
+        if text.is_empty() && self.literal(b"\",\"thinking\":\"").is_some() { self.string() } else { Some(text) }
     }
 
-    fn chunk(&mut self) -> Option<usize> {
+    fn chunk(&mut self) -> Option<&'a [u8]> {
         self.literal(b"data: {\"id\":\"")?;
         self.plain_string()?;
         self.literal(b"\",\"object\":\"chat.completion.chunk\",\"created\":")?;
@@ -100,14 +100,15 @@ impl Reader<'_> {
 
     /// A string, up to the quotation mark that ends it.
     #[inline]
-    fn string(&mut self) -> Option<usize> {
+    fn string(&mut self) -> Option<&'a [u8]> {
         let mut length = 0;
         loop {
             let end = length + special(&self.0[length..])?;
             match self.0[end..] {
                 [b'"', ..] => {
-                    self.0 = &self.0[end..];
-                    return Some(end);
+                    let (text, rest) = self.0.split_at(end);
+                    self.0 = rest;
+                    return Some(text);
                 }
                 [b'\\', escaped, ..] if escaped != b'\n' => length = end + 2,
                 _ => return None,

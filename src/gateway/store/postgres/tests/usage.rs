@@ -69,8 +69,8 @@ async fn usage_goes_on_in_a_copy() {
         model: model.into(),
         at: 7,
     });
-    let (run, last_uses, hours) = (Uuid::new_v4(), last_uses.into(), Vec::new());
-    store.write_usage(&UsageBatch { run, sequence: 1, at: 7, records, hours, days, last_uses }).await.unwrap();
+    let (run, last_uses, hours, budgets) = (Uuid::new_v4(), last_uses.into(), Vec::new(), Vec::new());
+    store.write_usage(&UsageBatch { run, sequence: 1, at: 7, records, hours, days, last_uses, budgets }).await.unwrap();
     let group = UsageGroup { credential: true, ..UsageGroup::default() };
     let rows = store.usage_totals(&UsageQuery { periods: 0..9, group, ..UsageQuery::default() }).await.unwrap();
     let found: Vec<_> = rows.iter().map(|row| (row.credential.as_deref(), row.totals.requests)).collect();

@@ -1,7 +1,7 @@
 //! Usage: as in memory.
 
 use super::*;
-use crate::gateway::store::{usage_conformance, usage_performance};
+use crate::gateway::store::{UsageGroup, UsageQuery, UsageSeries, usage_conformance, usage_performance};
 
 #[test]
 fn batches_add_up_as_in_memory() {
@@ -51,6 +51,41 @@ async fn usage_is_read_fast() {
 async fn batches_that_are_written_together_count_once() {
     let (_folder, path) = folder();
     usage_conformance::gateways_write_together(&[Box::new(open(&path).await.unwrap())]).await;
+}
+
+/// The numbers of the series that it added are given to others.
+#[tokio::test]
+async fn a_batch_that_was_undone_leaves_no_numbers_in_memory() {
+    let (_folder, path) = folder();
+    let store = open(&path).await.unwrap();
+    let batch = |run: u128, model: &str| {
+        let (account, credential) = (Uuid::from_u128(1), "key:a".to_owned());
+        let series = UsageSeries { account, credential, model: model.to_owned() };
+        let mut batch = usage_conformance::empty(Uuid::from_u128(run), 1, 0);
+        batch.records.push(usage_conformance::record(series.clone(), 5));
+        batch.days.push((5, series, usage_conformance::totals(1)));
+        batch
+    };
+    let execute = async |statement: &'static str| {
+        let mut writer = store.writer.lock().await;
+        sqlx::query(statement).execute(writer.idle().await).await.unwrap();
+    };
+    execute("CREATE TRIGGER full BEFORE INSERT ON usage_days BEGIN SELECT RAISE(ABORT, 'full'); END").await;
+    store.write_usage(&batch(1, "one")).await.unwrap_err();
+    execute("DROP TRIGGER full").await;
+    // Each again, with what is in memory now.
+    for (run, model) in [(2, "other"), (1, "one"), (3, "other"), (4, "one")] {
+        store.write_usage(&batch(run, model)).await.unwrap();
+    }
+    let group = UsageGroup { account: true, model: true, ..UsageGroup::default() };
+    for group in [group, UsageGroup { account: false, ..group }] {
+        let rows = store.usage_totals(&UsageQuery { periods: 0..9, group, ..UsageQuery::default() }).await.unwrap();
+        let found: Vec<_> = rows.iter().map(|row| (row.model.as_deref(), row.totals.requests)).collect();
+        assert_eq!(found, [(Some("one"), 2), (Some("other"), 2)]);
+    }
+    let records = store.usage_records(&RecordQuery { limit: 9, ..RecordQuery::default() }).await.unwrap().records;
+    let models: Vec<&str> = records.iter().map(|record| &*record.series.model).collect();
+    assert_eq!(models, ["one", "other", "one", "other"]);
 }
 
 /// The statements have to be those that the figures are of, in a database that was never analysed.

@@ -45,7 +45,7 @@ fn usage_that_is_null_or_missing_is_estimated() {
     let chunk = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n";
     assert_eq!(events(Api::OpenAiChat, chunk), (UsageStatus::Failed, estimate(1)));
     let whole = "{\"choices\":[{\"message\":{\"content\":\"12345\"}}],\"usage\":null}";
-    assert_eq!(result(Api::OpenAiChat, WHOLE, whole, Ended::Clean), (UsageStatus::Complete, estimate(2)));
+    assert_eq!(result(Api::OpenAiChat, WHOLE, whole, Ended::Clean), (UsageStatus::Complete, estimate(3)));
     let body = "event: response.completed\ndata: {\"response\":{\"usage\":null},\"type\":\"response.completed\"}\n\n";
     assert_eq!(events(Api::Responses, body), (UsageStatus::Complete, estimate(0)));
     let body = "data: {\"type\":\"message_delta\"}\n\ndata: {\"type\":\"message_stop\"}\n\n";
@@ -200,9 +200,9 @@ fn deep_nesting_is_only_counted() {
 fn a_whole_response_is_estimated_by_its_text() {
     let body = "{\"message\":{\"content\":\"1234567890\",\"thinking\":\"12\"},\"done\":true,\"eval_count\":-1}";
     let (_, tokens) = result(Api::Chat, WHOLE, body, Ended::Clean);
-    assert_eq!(tokens, TokenCount { input: 0, output: 3, is_estimate: true });
+    assert_eq!(tokens, TokenCount { input: 0, output: 7, is_estimate: true });
     let (status, tokens) = result(Api::Chat, WHOLE, &body[..30], Ended::Broken);
-    assert_eq!((status, tokens), (UsageStatus::Cut, estimate(2)));
+    assert_eq!((status, tokens), (UsageStatus::Cut, estimate(4)));
 }
 
 #[test]

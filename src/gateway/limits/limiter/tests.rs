@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::gateway::groups::{GroupRules, Groups};
+use crate::gateway::limits::applicable::InEnvironment;
 
 const MINUTE: u64 = 60_000_000_000;
 
@@ -23,7 +24,7 @@ impl Numbers {
         let (rate, burst, streams) = (some(5), some(6), some(4));
         let requests_per_minute = rate.map(|rate| rate.saturating_mul(NonZeroU32::new(30).unwrap()));
         let burst = burst.filter(|_| rate.is_some()).or(rate);
-        RequestLimits { requests_per_minute, burst, streams, request_size: None }
+        RequestLimits { requests_per_minute, burst, streams, ..RequestLimits::default() }
     }
 }
 
