@@ -183,7 +183,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             [CompletionResult]::new('--keepalive', '--keepalive', [CompletionResultType]::ParameterName, 'Keep the model loaded this long; negative: forever')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Print text as it arrives, or one JSON object at the end')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'Give up when nothing arrives for this long [default: never]')
-            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'If the host is busy or a limit is reached, wait and try again, for 10m or =DURATION')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'If the host is busy or a limit is reached, wait and try again, for at most 10m or =DURATION in all')
             [CompletionResult]::new('--truncate', '--truncate', [CompletionResultType]::ParameterName, 'Cut input that is too long (=false: refuse it)')
             [CompletionResult]::new('--dimensions', '--dimensions', [CompletionResultType]::ParameterName, 'Length of the vector')
             [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Use this host [default: `status` tells which]')
@@ -450,7 +450,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
         'ollama-auth;keys;create' {
             [CompletionResult]::new('--scope', '--scope', [CompletionResultType]::ParameterName, 'inference, models:read, models:write, usage:read or keys (repeatable) [default: inference,models:read]')
             [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Allow these models only, as in llama* (repeatable)')
-            [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Allow this much only: rpm=60, burst=10, streams=2 or size=1MiB (repeatable)')
+            [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Allow this much only: rpm=60, burst=10, streams=2, size=1MiB or tokens-per-day=1M (-hour, -month; repeatable)')
             [CompletionResult]::new('--from', '--from', [CompletionResultType]::ParameterName, 'Accept it from these addresses only: 10.0.0.0/8 or 2001:db8::1 (repeatable)')
             [CompletionResult]::new('--expires', '--expires', [CompletionResultType]::ParameterName, 'Expire after 90d, 12h, …, or never [default: 90d; with a key or token: less if it ends sooner]')
             [CompletionResult]::new('--env', '--env', [CompletionResultType]::ParameterName, 'Label: where the key is used, as in ci')
@@ -1602,7 +1602,7 @@ Register-ArgumentCompleter -Native -CommandName 'ollama-auth' -ScriptBlock {
             break
         }
         'ollama-auth;gateway;user;limits' {
-            [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Allow this much only: rpm=60, burst=10, streams=2 or size=1MiB (repeatable)')
+            [CompletionResult]::new('--limit', '--limit', [CompletionResultType]::ParameterName, 'Allow this much only: rpm=60, burst=10, streams=2, size=1MiB or tokens-per-day=1M (-hour, -month; repeatable)')
             [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why, for the event log')
             [CompletionResult]::new('--database', '--database', [CompletionResultType]::ParameterName, 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME')
             [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration file')

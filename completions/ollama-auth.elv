@@ -175,7 +175,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --keepalive 'Keep the model loaded this long; negative: forever'
             cand --output 'Print text as it arrives, or one JSON object at the end'
             cand --timeout 'Give up when nothing arrives for this long [default: never]'
-            cand --wait 'If the host is busy or a limit is reached, wait and try again, for 10m or =DURATION'
+            cand --wait 'If the host is busy or a limit is reached, wait and try again, for at most 10m or =DURATION in all'
             cand --truncate 'Cut input that is too long (=false: refuse it)'
             cand --dimensions 'Length of the vector'
             cand --host 'Use this host [default: `status` tells which]'
@@ -431,7 +431,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
         &'ollama-auth;keys;create'= {
             cand --scope 'inference, models:read, models:write, usage:read or keys (repeatable) [default: inference,models:read]'
             cand --model 'Allow these models only, as in llama* (repeatable)'
-            cand --limit 'Allow this much only: rpm=60, burst=10, streams=2 or size=1MiB (repeatable)'
+            cand --limit 'Allow this much only: rpm=60, burst=10, streams=2, size=1MiB or tokens-per-day=1M (-hour, -month; repeatable)'
             cand --from 'Accept it from these addresses only: 10.0.0.0/8 or 2001:db8::1 (repeatable)'
             cand --expires 'Expire after 90d, 12h, …, or never [default: 90d; with a key or token: less if it ends sooner]'
             cand --env 'Label: where the key is used, as in ci'
@@ -1538,7 +1538,7 @@ set edit:completion:arg-completer[ollama-auth] = {|@words|
             cand --version 'Show the version'
         }
         &'ollama-auth;gateway;user;limits'= {
-            cand --limit 'Allow this much only: rpm=60, burst=10, streams=2 or size=1MiB (repeatable)'
+            cand --limit 'Allow this much only: rpm=60, burst=10, streams=2, size=1MiB or tokens-per-day=1M (-hour, -month; repeatable)'
             cand --reason 'Why, for the event log'
             cand --database 'The database: sqlite:PATH, a path, or postgres://USER@HOST/NAME'
             cand --config 'The configuration file'

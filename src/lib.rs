@@ -49,6 +49,7 @@ mod gateway;
 mod http;
 pub mod identity;
 pub mod keyspec;
+mod local_time;
 mod os_error;
 mod paths;
 mod process;

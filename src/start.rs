@@ -92,7 +92,8 @@ fn complete(request: &[OsString]) -> Exit {
 /// Without a printer only the exit code reports the error.
 fn report(printer: Option<Printer>, problem: &Problem) {
     if let Some(printer) = printer {
-        printer.error(problem.exit.name(), problem.exit as u8, &problem.message, problem.hint.as_deref());
+        let Problem { exit, message, hint, members } = problem;
+        printer.error(exit.name(), *exit as u8, message, hint.as_deref(), members);
     }
 }
 

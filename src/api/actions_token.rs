@@ -127,7 +127,7 @@ impl ActionsTokens {
             }
             status @ (429 | 503) => {
                 let (message, retry_after) = ("it is busy".to_owned(), retry_after(headers, (self.now)()));
-                ApiError::TryLater { host, status, message, retry_after }
+                ApiError::TryLater { host, status, message, retry_after, renewal: None }
             }
             status @ 400..500 => {
                 return Some(TokenError::Refused {

@@ -118,6 +118,8 @@ pub(super) struct ErrorBody {
     pub key: Option<String>,
     /// The member `user_code`: what can be typed in place of opening the sign-in link.
     pub user_code: Option<String>,
+    /// The member `renews_at`: when the budget renews that is used up.
+    pub renews_at: Option<String>,
 }
 
 /// The longest error text that is quoted, in characters.
@@ -141,6 +143,7 @@ pub(super) fn error_body(body: &[u8], status: StatusCode) -> ErrorBody {
             missing: text("missing"),
             key: text("key"),
             user_code: text("user_code"),
+            renews_at: text("renews_at"),
             message: error.map(error_text).unwrap_or_else(|| reason(status)),
             signin_url: signin_url.filter(|url| !url.is_empty()),
             recognised: error.is_some(),
@@ -159,6 +162,7 @@ pub(super) fn error_body(body: &[u8], status: StatusCode) -> ErrorBody {
         missing: None,
         key: None,
         user_code: None,
+        renews_at: None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::clock::notable;
 use super::listener;
+use super::renewal::Renewal;
 use crate::http::{SendError, certificate_problem};
 use crate::keyspec::KeyId;
 use crate::os_error::without_codes;
@@ -238,6 +239,8 @@ pub enum ApiError {
         message: String,
         /// What its `Retry-After` header asked for.
         retry_after: Option<Duration>,
+        /// When the budget renews that is used up, if it is that.
+        renewal: Option<Renewal>,
     },
     /// 409: an existing object prevents the change. Nothing was changed.
     #[error("{host} answered 409: {message}")]

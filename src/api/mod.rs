@@ -19,6 +19,7 @@ mod listener;
 mod models;
 mod ndjson;
 mod raw;
+mod renewal;
 mod session;
 mod transport;
 mod usage;
@@ -43,6 +44,7 @@ pub use models::{
 pub use ndjson::LineBuffer;
 pub use ndjson::{Batch, LineStream};
 pub use raw::{BodyFeed, HeaderProblem, RawAnswer, RawBody, RawHeaders, RawRequest};
+pub use renewal::Renewal;
 pub use session::{Fetched, ProofSource, Session};
 pub use transport::{Transport, TransportOptions};
 pub use usage::{Meter, ModelUse, UsageReport, read_usage};

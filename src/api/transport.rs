@@ -19,6 +19,7 @@ use reqwest::redirect;
 use reqwest::{Certificate, Client, ClientBuilder};
 
 use crate::address::{BaseUrl, Scheme};
+use crate::api::clock::clock_offset;
 use crate::api::error::{ApiError, innermost};
 use crate::api::host_facts::HostFacts;
 use crate::api::key_expiry::{KeyExpiry, KeyExpiryNotice};
@@ -198,22 +199,24 @@ impl Resolve for Loopback {
     }
 }
 
-/// The longest waiting time that is shown: one day.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest waiting time that is believed: a year. Budgets of a month renew within it.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
-/// How long `Retry-After` asks to wait: seconds, or a date; at most a day.
+/// How long `Retry-After` asks to wait: seconds, or a date by the clock of the host; at most a year.
 pub(super) fn retry_after(headers: &HeaderMap, now: i64) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<f64>() {
         return (seconds >= 0.0).then(|| Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(LONGEST).min(LONGEST));
     }
     let then = DateTimeParser::new().parse_timestamp(text).ok()?.as_second();
-    let left = u64::try_from(then - now).unwrap_or(0);
+    let left = u64::try_from(then - now + clock_offset(headers, now).unwrap_or(0)).unwrap_or(0);
     Some(Duration::from_secs(left).min(LONGEST))
 }
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::DATE;
+
     use super::*;
 
     #[test]
@@ -225,10 +228,22 @@ mod tests {
         };
         assert_eq!(wait("17"), Some(17));
         assert_eq!(wait("3.5"), Some(4));
-        assert_eq!(wait("18446744073709551615"), Some(86_400));
+        assert_eq!(wait("18446744073709551615"), Some(366 * 86_400));
+        assert_eq!(wait("inf"), Some(366 * 86_400));
         assert_eq!(wait("Fri, 20 Nov 2026 21:53:52 GMT"), Some(60));
         assert_eq!(wait("Fri, 20 Nov 2026 21:50:52 GMT"), Some(0));
         assert_eq!(wait("-1"), None);
+        assert_eq!(wait("NaN"), None);
         assert_eq!(wait("soon"), None);
+    }
+
+    #[test]
+    fn a_date_is_by_the_clock_of_the_host() {
+        let mut headers = HeaderMap::new();
+        headers.insert(DATE, "Fri, 20 Nov 2026 21:52:52 GMT".parse().unwrap());
+        headers.insert(RETRY_AFTER, "Fri, 20 Nov 2026 21:53:52 GMT".parse().unwrap());
+        for wrong in [-86_400, 0, 600] {
+            assert_eq!(retry_after(&headers, 1_795_211_572 + wrong), Some(Duration::from_secs(60)), "{wrong}");
+        }
     }
 }

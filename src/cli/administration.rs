@@ -247,7 +247,7 @@ ollama-auth gateway user limits bob --clear --reason \"deadline\"")]
     Limits {
         /// The account's name
         name: String,
-        /// Allow this much only: rpm=60, burst=10, streams=2 or size=1MiB (repeatable)
+        /// Allow this much only: rpm=60, burst=10, streams=2, size=1MiB or tokens-per-day=1M (-hour, -month; repeatable)
         #[arg(long = "limit", value_name = "NAME=VALUE", value_delimiter = ',', required_unless_present = "clear")]
         limits: Vec<LimitValue>,
         /// Remove all limits of its own

@@ -38,8 +38,8 @@ pub enum KeysCommand {
 /// can capture the key. By default it may run models and list them: most programs list the models before they run one.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-# Create a key for CI that runs one model for 30 days, one request at a time
-ollama-auth keys create ci --model llama3.2 --expires 30d --limit streams=1
+# Create a key for CI: one model, at most a million tokens a day
+ollama-auth keys create ci --model llama3.2 --limit tokens-per-day=1M
 
 # Put a key that may only run models into a variable
 KEY=$(ollama-auth keys create laptop --scope inference)
@@ -55,7 +55,7 @@ pub struct KeysCreate {
     /// Allow these models only, as in llama* (repeatable)
     #[arg(long = "model", value_name = "MODEL", value_delimiter = ',', help_heading = "Rights")]
     pub models: Vec<ModelPattern>,
-    /// Allow this much only: rpm=60, burst=10, streams=2 or size=1MiB (repeatable)
+    /// Allow this much only: rpm=60, burst=10, streams=2, size=1MiB or tokens-per-day=1M (-hour, -month; repeatable)
     #[arg(long = "limit", value_name = "NAME=VALUE", value_delimiter = ',', help_heading = "Rights")]
     pub limits: Vec<LimitValue>,
     /// Accept it from these addresses only: 10.0.0.0/8 or 2001:db8::1 (repeatable)

@@ -60,7 +60,7 @@ pub struct RunArgs {
     /// Give up when nothing arrives for this long [default: never]
     #[arg(long, value_name = "DURATION", help_heading = "Output")]
     pub timeout: Option<SpanArg>,
-    /// If the host is busy or a limit is reached, wait and try again, for 10m or =DURATION
+    /// If the host is busy or a limit is reached, wait and try again, for at most 10m or =DURATION in all
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "10m", help_heading = "Output")]
     pub wait: Option<SpanArg>,
     /// Cut input that is too long (=false: refuse it)

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,6 +13,7 @@ use crate::api::{ApiError, Credential, Meter, ModelUse, UsageReport, read_usage}
 use crate::app::App;
 use crate::cli::UsageArgs;
 use crate::exit::{Exit, Problem};
+use crate::local_time::local_time;
 use crate::profile::Audience;
 use crate::ui::{Column, Table};
 
@@ -132,6 +134,7 @@ fn print(app: &App, args: &UsageArgs, report: &UsageReport, usage: Option<&Value
         app.printer.facts(&[("Plan", plan.clone())])?;
     }
     if !report.meters.is_empty() {
+        let now = Timestamp::from_second((app.now)()).unwrap_or_default();
         let mut table = Table::new([
             Column::new("what").shrinks_to(16),
             Column::new("used"),
@@ -149,7 +152,7 @@ fn print(app: &App, args: &UsageArgs, report: &UsageReport, usage: Option<&Value
                 amount(meter.left),
                 amount(meter.limit),
                 share(meter.percent, bars),
-                meter.resets_at.map_or("-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string()),
+                meter.resets_at.map_or("-".to_owned(), |at| local_time(at, now)),
             ]);
         }
         app.printer.table(&table)?;

@@ -1,7 +1,13 @@
 //! What a host's error means for the person and the script.
 
+use serde_json::Value;
+
 use super::code::Exit;
-use crate::api::{ApiError, Conflict, ForbiddenReason, MissingProof, Remedy, TokenError, Unreachable, offset_in_words};
+use crate::api::{
+    ApiError, Conflict, ForbiddenReason, MissingProof, Remedy, Renewal, TokenError, Unreachable, offset_in_words,
+};
+use crate::local_time::local_time;
+use crate::relative_time;
 use crate::shell::quoted;
 
 /// What to do about an error of a host that is reported among other things.
@@ -65,6 +71,7 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
         ApiError::NotFound { host, .. } => {
             (Exit::Failed, Some(format!("there is no Ollama API at this address: check the host and the path in {host}")))
         }
+        ApiError::TryLater { renewal: Some(renewal), .. } => (Exit::TryLater, Some(renewal_hint(renewal))),
         ApiError::TryLater { message, retry_after, .. } => {
             let hint = match retry_after {
                 // A gateway says so itself.
@@ -130,6 +137,21 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
             (Exit::Failed, Some(format!("check that {host} is an Ollama server, and that no proxy answers in its place")))
         }
     }
+}
+
+/// What a program may want to know of a host's error beside its code and its message.
+pub fn api_error_members(error: &ApiError) -> Vec<(&'static str, Value)> {
+    let ApiError::TryLater { retry_after, renewal, .. } = error else { return Vec::new() };
+    let wait = retry_after.map(|wait| ("retry_after_s", wait.as_secs().into()));
+    let renewal = renewal.map(|renewal| ("renews_at", renewal.at.to_string().into()));
+    wait.into_iter().chain(renewal).collect()
+}
+
+/// When a budget renews: by the clock of this machine, and how far off that is.
+fn renewal_hint(renewal: &Renewal) -> String {
+    let Renewal { at, told_at } = *renewal;
+    let far = relative_time::until(at.as_second(), told_at.as_second());
+    format!("the budget renews at {} ({far})", local_time(at, told_at))
 }
 
 /// The code and the hint where no OIDC token could be had.

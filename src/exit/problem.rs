@@ -2,7 +2,9 @@
 
 use std::io;
 
-use super::api::classify_api_error;
+use serde_json::Value;
+
+use super::api::{api_error_members, classify_api_error};
 use super::code::Exit;
 use crate::address::HostError;
 use crate::api::{ApiError, HeaderProblem};
@@ -30,12 +32,14 @@ pub struct Problem {
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+    /// What a program may want to know beside it, in the error as JSON.
+    pub members: Vec<(&'static str, Value)>,
 }
 
 impl Problem {
     /// A problem without advice.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None }
+        Self { exit, message: message.into(), hint: None, members: Vec::new() }
     }
 
     /// Adds what to do next.
@@ -53,7 +57,8 @@ impl Problem {
                 return Self { message, ..problem.clone() };
             }
             if let Some((exit, hint)) = classify(cause) {
-                return Self { exit, message, hint };
+                let members = cause.downcast_ref().map(api_error_members).unwrap_or_default();
+                return Self { exit, message, hint, members };
             }
         }
         Self::new(Exit::Failed, message)

@@ -171,7 +171,7 @@ const NOT_RUN: &[(&str, &str)] = &[
         "needs an OIDC token; tests/it/job_tokens runs it",
     ),
     (
-        "ollama-auth keys create ci --model llama3.2 --expires 30d --limit streams=1",
+        "ollama-auth keys create ci --model llama3.2 --limit tokens-per-day=1M",
         "the name is used by the first example of keys",
     ),
     ("ollama-auth keys rotate ci --max-age 30d --env-file app.env", "the key is not 30 days old"),

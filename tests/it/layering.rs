@@ -11,6 +11,7 @@ const USES: &[(&str, &[&str])] = &[
     ("os_error", &[]),
     ("shell", &[]),
     ("disk", &["shell"]),
+    ("local_time", &[]),
     ("relative_time", &[]),
     ("env", &[]),
     ("process", &["env", "os_error"]),

@@ -157,6 +157,7 @@ mod readme;
 mod rotate;
 mod run;
 mod run_errors;
+mod run_waiting;
 #[cfg(feature = "gateway")]
 mod sdks;
 mod signin;

@@ -201,3 +201,40 @@ fn the_documents_list_the_members_that_are_printed() {
     let token = sandbox.command(["token", "--json"]).run().expect_code(0).json();
     assert_eq!(names(&token), documented("token.md"));
 }
+
+#[test]
+fn a_budget_shows_what_is_left_and_when_it_renews() {
+    let limits = json!({ "limits": [
+        { "name": "your account: tokens per day", "limit": 1_000_000, "used": 1234, "remaining": 998_766, "unit": "tokens",
+          "resets_at": "2030-01-02T03:04:05Z" },
+        { "name": "this key: tokens per hour", "limit": 5000, "unit": "tokens", "resets_at": "2030-01-02T03:04:05Z" },
+        { "name": "group lab: tokens per month", "limit": 10, "used": 12, "remaining": 0, "unit": "tokens",
+          "resets_at": "2030-01-02T03:04:05Z" },
+    ] });
+    let server = host(move || Reply::json(200, &limits), || Reply::json(404, "{}"));
+    let mut sandbox = sandbox();
+    sandbox.set_env("TZ", "Europe/Berlin");
+    let output = usage(&sandbox, &server, &[]).run().expect_code(0);
+    let rows: Vec<Vec<&str>> = output
+        .stdout()
+        .lines()
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    for row in [
+        [
+            "your account: tokens per day",
+            "1,234 tokens",
+            "998,766 tokens",
+            "1,000,000 tokens",
+            "0%",
+            "2030-01-02 04:04 CET",
+        ],
+        ["this key: tokens per hour", "-", "-", "5,000 tokens", "-", "2030-01-02 04:04 CET"],
+        ["group lab: tokens per month", "12 tokens", "0 tokens", "10 tokens", "120%", "2030-01-02 04:04 CET"],
+    ] {
+        assert!(rows.iter().any(|found| found == &row), "{row:?}\n{}", output.snapshot());
+    }
+    let found = usage(&sandbox, &server, &["--json"]).run().expect_code(0).json();
+    assert_eq!((&found["balance"][1]["used"], &found["balance"][1]["limit"]), (&Value::Null, &json!(5000.0)));
+    assert_eq!(found["not_understood"], json!([]));
+}

@@ -9,6 +9,7 @@ use crate::api::body::{ErrorBody, error_body, read_limited};
 use crate::api::clock::clock_offset;
 use crate::api::error::{ApiError, Conflict, ForbiddenReason, MissingProof, Remedy, Unreachable, UserCode};
 use crate::api::host_facts::GATEWAY_HEADER;
+use crate::api::renewal::Renewal;
 use crate::api::transport::retry_after;
 use crate::http::BoxError;
 
@@ -50,7 +51,8 @@ impl Session<'_> {
         let clock_offset = clock_offset(headers, self.signing_time());
         let had_credential = self.has_credential();
         let from_gateway = header(GATEWAY_HEADER).is_some();
-        let ErrorBody { message, signin_url, recognised, code, by, missing, key, user_code } = error_body(body, status);
+        let ErrorBody { message, signin_url, recognised, code, by, missing, key, user_code, renews_at } =
+            error_body(body, status);
         let recognised = recognised && complete;
         match status {
             StatusCode::UNAUTHORIZED => ApiError::Unauthorized {
@@ -73,7 +75,10 @@ impl Session<'_> {
             }
             StatusCode::NOT_FOUND => ApiError::NotFound { host, message, recognised, from_gateway },
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                ApiError::TryLater { host, status: status.as_u16(), message, retry_after }
+                // A body that was cut is not taken at its word.
+                let told = (code.as_deref(), renews_at.as_deref());
+                let renewal = if recognised { Renewal::read(told, retry_after, now) } else { None };
+                ApiError::TryLater { host, status: status.as_u16(), message, retry_after, renewal }
             }
             // A body that was cut is not taken at its word.
             StatusCode::CONFLICT => {

@@ -71,7 +71,7 @@ pub(super) async fn start(app: &App, args: &ExecArgs, context: Option<&Context>)
         }
         Ok(Report::Failed { exit_code, message, hint }) => {
             let exit = Exit::ALL.into_iter().find(|exit| *exit as u8 == exit_code).unwrap_or(Exit::Failed);
-            Err(Problem { exit, message, hint }.into())
+            Err(Problem { hint, ..Problem::new(exit, message) }.into())
         }
         Err(_) => Err(Problem::new(Exit::Failed, "the proxy for the program ended before it listened").into()),
     }
@@ -124,7 +124,7 @@ pub(super) async fn serve(app: &App, process: i32) -> anyhow::Result<Exit> {
     let ProgramProxy { proxy, address } = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            let Problem { exit, message, hint } = Problem::from_error(&error);
+            let Problem { exit, message, hint, .. } = Problem::from_error(&error);
             write(&mut report, &Report::Failed { exit_code: exit as u8, message, hint });
             return Ok(exit);
         }

@@ -124,7 +124,7 @@ async fn on_database(
         Err(error) if error.is_outage() => (error.to_string(), error.hint()),
         Err(error) => return Err(error.into()),
     };
-    Ok(Performed::Outage(Problem { exit: Exit::Failed, message, hint }))
+    Ok(Performed::Outage(Problem { hint, ..Problem::new(Exit::Failed, message) }))
 }
 
 /// The replies of the gateways, and why others do not reply.

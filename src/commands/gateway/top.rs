@@ -82,7 +82,7 @@ async fn end(app: &App, location: &DatabaseLocation, id: String, reason: Option<
     }
     let error = failed.unwrap_or(AdminError::NotServing);
     let exit = if matches!(error, AdminError::NoStream(_)) { Exit::NotFound } else { Exit::Failed };
-    Err(Problem { exit, message: error.to_string(), hint: error.hint() }.into())
+    Err(Problem { hint: error.hint(), ..Problem::new(exit, error.to_string()) }.into())
 }
 
 /// What each gateway of this machine on that database replies; with where it listens, if there may be several.
@@ -115,7 +115,7 @@ async fn ask_all(
 
 fn not_serving() -> Problem {
     let error = AdminError::NotServing;
-    Problem { exit: Exit::Failed, message: error.to_string(), hint: error.hint() }
+    Problem { hint: error.hint(), ..Problem::new(Exit::Failed, error.to_string()) }
 }
 
 fn print(app: &App, streams: &[StreamRow]) -> anyhow::Result<()> {

@@ -255,7 +255,7 @@ fn failed(name: &str, exit: Exit, wanted: Exit, problem: Option<Problem>) -> any
         message = format!("{message}: {}", problem.message);
         hint = problem.hint;
     }
-    Problem { exit: Exit::Failed, message, hint }.into()
+    Problem { hint, ..Problem::new(Exit::Failed, message) }.into()
 }
 
 #[cfg(test)]

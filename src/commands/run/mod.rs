@@ -21,6 +21,7 @@ use crate::exit::{Exit, Problem};
 use crate::identity::ConnectUrl;
 use crate::profile::{Audience, CredentialSource};
 use crate::shell::quoted;
+use wait::Patience;
 
 /// Runs it.
 pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
@@ -53,7 +54,7 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
     }
     let session = context.session(app).await?;
     let name = host_model_name(context.url(), &model);
-    let work = RunContext { app, args: &args, session: &session, model: &model, name };
+    let work = RunContext::new(app, &args, &session, &model, name);
     let info = work.show_or_pull().await?;
     if info.can("image") {
         let message = format!("{} generates images, which a terminal cannot show", args.model);
@@ -76,14 +77,14 @@ pub async fn run(app: &App, args: RunArgs) -> anyhow::Result<Exit> {
         keep_alive: args.keepalive.as_ref().map(|keep| keep.0.as_str()),
         think: think.as_ref(),
     };
-    let spinner = app.printer.spinner("");
     let timeout = args.timeout.map(|limit| limit.0);
-    match wait::patiently(app, args.wait, async || session.generate(&request, timeout).await).await {
-        Ok(stream) => answer::show(app, &args, &request, stream, spinner).await,
-        Err(error) => {
-            spinner.clear();
-            Err(work.explain(error).await)
-        }
+    let ask = async || {
+        let spinner = app.printer.spinner("");
+        Ok((session.generate(&request, timeout).await?, spinner))
+    };
+    match work.patience.ask(ask).await {
+        Ok((stream, spinner)) => answer::show(app, &args, &request, stream, spinner).await,
+        Err(error) => Err(work.explain(error).await),
     }
 }
 
@@ -95,9 +96,14 @@ struct RunContext<'a> {
     model: &'a ModelName,
     /// The model as the host calls it.
     name: &'a str,
+    patience: Patience<'a>,
 }
 
-impl RunContext<'_> {
+impl<'a> RunContext<'a> {
+    fn new(app: &'a App, args: &'a RunArgs, session: &'a Session<'a>, model: &'a ModelName, name: &'a str) -> Self {
+        Self { app, args, session, model, name, patience: Patience::new(app, args.wait) }
+    }
+
     /// What the server knows of the model. One that is missing, and is not a cloud model, is pulled first.
     async fn show_or_pull(&self) -> anyhow::Result<ShowResponse> {
         let can_be_pulled = !self.session.base().is_ollama_com() && !self.model.is_cloud();
@@ -129,7 +135,7 @@ impl RunContext<'_> {
     }
 
     async fn show(&self) -> Result<ShowResponse, ApiError> {
-        wait::patiently(self.app, self.args.wait, async || self.session.show(self.name).await).await
+        self.patience.ask(async || self.session.show(self.name).await).await
     }
 
     async fn embed(&self, input: &str, options: &Map<String, Value>) -> anyhow::Result<Exit> {
@@ -147,7 +153,7 @@ impl RunContext<'_> {
         };
         let timeout = self.args.timeout.map(|limit| limit.0);
         let embed = async || self.session.embed(&request, timeout).await;
-        let vector = match wait::patiently(self.app, self.args.wait, embed).await {
+        let vector = match self.patience.ask(embed).await {
             Ok(vector) => vector,
             Err(error) => return Err(self.explain(error).await),
         };
@@ -175,11 +181,11 @@ impl RunContext<'_> {
             {
                 server_signed_out(host, self.model, message, signin_url.as_deref()).into()
             }
-            ApiError::TryLater { .. } if self.args.wait.is_none() => {
+            ApiError::TryLater { retry_after, .. } => {
+                let waiting = self.patience.hint(*retry_after, &quoted(self.model.as_str()).to_string());
                 let problem = Problem::from_error(&error.into());
-                let waiting = format!("to wait for it: ollama-auth run --wait {}", quoted(self.model.as_str()));
-                let hint = problem.hint.as_ref().map_or_else(|| waiting.clone(), |hint| format!("{hint}\n{waiting}"));
-                problem.hint(hint).into()
+                let hints: Vec<String> = problem.hint.clone().into_iter().chain(waiting).collect();
+                if hints.is_empty() { problem.into() } else { problem.hint(hints.join("\n")).into() }
             }
             _ => explain_missing(self.session, self.model.as_str(), error).await,
         }

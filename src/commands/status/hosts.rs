@@ -178,7 +178,7 @@ pub fn print(app: &App, report: &Report, context: &Context) -> anyhow::Result<()
         app.printer.warn(warning);
     }
     match &report.error {
-        Some(error) => app.printer.error(error.code, error.exit_code, &error.message, error.hint.as_deref()),
+        Some(error) => app.printer.error(error.code, error.exit_code, &error.message, error.hint.as_deref(), &[]),
         None if report.signed_in == Some(false) => app.printer.hint(&context.refused_hint()),
         None => {}
     }

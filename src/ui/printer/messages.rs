@@ -1,6 +1,7 @@
 //! Everything else, on stderr: notes, warnings, errors, hints, events, progress, questions.
 
 use secrecy::SecretString;
+use serde_json::Value;
 
 use unicode_width::UnicodeWidthStr as _;
 
@@ -89,10 +90,10 @@ impl Printer {
         self.to_stderr(&format!("{}\n", escape_json(event.to_string())));
     }
 
-    /// What went wrong, and what to do next: as JSON where that is wanted, else for a person.
-    pub fn error(&self, code: &str, exit_code: u8, message: &str, hint: Option<&str>) {
+    /// What went wrong, and what to do next: as JSON where that is wanted, with these members too, else for a person.
+    pub fn error(&self, code: &str, exit_code: u8, message: &str, hint: Option<&str>, members: &[(&str, Value)]) {
         if self.is_json() {
-            self.error_json(code, exit_code, message, hint);
+            self.error_json(code, exit_code, message, hint, members);
         } else {
             self.error_human(message, hint);
         }
@@ -109,10 +110,18 @@ impl Printer {
 
     /// The same as one JSON object on one line of stderr:
     /// `{"error":{"code":…,"exit_code":…,"message":…,"hint":…}}`, `hint` being null where there is none.
-    pub fn error_json(&self, code: &str, exit_code: u8, message: &str, hint: Option<&str>) {
-        let error =
+    pub fn error_json(&self, code: &str, exit_code: u8, message: &str, hint: Option<&str>, members: &[(&str, Value)]) {
+        let mut error =
             serde_json::json!({"error": {"code": code, "exit_code": exit_code, "message": message, "hint": hint}});
+        for (name, value) in members {
+            error["error"][*name] = value.clone();
+        }
         self.to_stderr(&format!("{}\n", escape_json(error.to_string())));
+    }
+
+    /// Whether a [spinner](Self::spinner) can be seen.
+    pub fn shows_spinners(&self) -> bool {
+        self.0.progress.moving
     }
 
     /// A spinner on stderr, drawn until it is dropped or finished. Nothing moves where stderr is not a terminal.

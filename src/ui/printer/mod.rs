@@ -241,10 +241,10 @@ mod tests {
     #[test]
     fn errors_as_json() {
         let (printer, _, err) = Printer::in_memory(PrinterOptions::default(), TerminalState::default());
-        printer.error_json("sign_in_needed", 4, "no \u{202e}", None);
+        printer.error_json("sign_in_needed", 4, "no \u{202e}", None, &[("retry_after_s", 7.into())]);
         assert_eq!(
             err.text(),
-            "{\"error\":{\"code\":\"sign_in_needed\",\"exit_code\":4,\"message\":\"no \\u202e\",\"hint\":null}}\n"
+            "{\"error\":{\"code\":\"sign_in_needed\",\"exit_code\":4,\"message\":\"no \\u202e\",\"hint\":null,\"retry_after_s\":7}}\n"
         );
     }
 

@@ -49,19 +49,22 @@ fn run_says_when_it_may_continue() {
 
 #[test]
 fn run_waits_until_the_limit_allows_it() {
-    let (_ollama, _limited, clock, machine) = given("rpm=60,burst=2");
+    let (_ollama, limited, clock, machine) = given("rpm=60,burst=2");
     run(&machine, &[]).run().expect_code(0);
     let waiting = run(&machine, &["--wait"]).spawn();
-    let line = "the limit of this key, 60 requests per minute, is used up; try again in 1 s (waiting up to 10 minutes; Ctrl-C ends)";
-    waiting.wait_stderr(|text| text.replace('\n', " ").contains(line));
+    let line = "(Ctrl-C ends): the host: the limit of this key, 60 requests per minute, is used up; try again in 1 s";
+    let line = line.replace("the host", &limited.gateway.url());
+    waiting.wait_stderr(|text| text.contains("waiting until ") && text.replace('\n', " ").contains(&line));
     // Both of its requests.
     clock.pass(2);
     let done = waiting.finish().expect_code(0);
-    assert_eq!(done.stderr().matches("waiting up to").count(), 1, "{}", done.stderr());
+    assert_eq!(done.stderr().matches("waiting until").count(), 1, "{}", done.stderr());
     assert!(!done.stdout().is_empty());
     // As JSON it is an event.
     let waiting = run(&machine, &["--wait=1h", "--json"]).spawn();
-    waiting.wait_stderr(|text| text.contains("\"event\":\"waiting\"") && text.contains("\"seconds\":3600"));
+    waiting.wait_stderr(|text| {
+        text.contains("\"event\":\"waiting\"") && text.contains("\"seconds\":3600") && text.contains("\"until\":\"20")
+    });
     clock.pass(2);
     waiting.finish().expect_code(0);
 }
@@ -71,7 +74,7 @@ fn ctrl_c_ends_the_wait() {
     let (_ollama, _limited, _clock, machine) = given("rpm=1,burst=2");
     run(&machine, &[]).run().expect_code(0);
     let waiting = run(&machine, &["--wait"]).spawn();
-    waiting.wait_stderr(|text| text.contains("waiting up to"));
+    waiting.wait_stderr(|text| text.contains("waiting until"));
     waiting.signal(Signal::INT);
     waiting.finish().expect_code(130);
 }

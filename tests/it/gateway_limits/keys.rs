@@ -54,10 +54,39 @@ fn the_limits_of_a_key_are_shown_wherever_it_is_listed() {
 }
 
 #[test]
+fn a_key_can_have_budgets_of_tokens() {
+    let upstream = Upstream::start();
+    let limited = Limited::start(upstream.url(), "");
+    let key = limited.device.command(["keys", "create", "nightly", "--limit", "tokens-per-day=1M"]);
+    let key = key.args(["--limit", "tokens-per-hour=50k,tokens-per-month=20M"]).run().expect_code(0);
+    let says = "at most 50k tokens per hour, 1M tokens per day, 20M tokens per month;";
+    assert!(key.stderr().replace('\n', " ").contains(says), "{}", key.stderr());
+    let table = limited.device.command(["keys", "list"]).run().expect_code(0);
+    let shown = "tokens-per-hour=50k,tokens-per-day=1M,tokens-per-month=20M";
+    assert!(table.stdout().contains(shown), "{}", table.stdout());
+    let listed = limited.device.command(["keys", "list", "--json"]).run().expect_code(0).json();
+    let wanted = json!({ "tokens_per_hour": 50_000, "tokens_per_day": 1_000_000, "tokens_per_month": 20_000_000 });
+    assert!(listed["keys"].as_array().unwrap().iter().any(|key| key["limits"] == wanted), "{listed:#}");
+    // A key that it makes has no more.
+    let parent = create(&limited, &["parent", "--scope", "inference,models:read,keys", "--limit", "tokens-per-day=1M"]);
+    let made = make(&limited, &parent, &json!({ "name": "child", "limits": { "tokens_per_day": 1_000_001 } }));
+    let message = "your own credential is limited to 1M tokens per day";
+    assert_eq!((made.status, &made.json()["error"]), (403, &json!(message)));
+    let made = make(&limited, &parent, &json!({ "name": "child", "limits": { "tokens_per_hour": 5000 } }));
+    let both = json!({ "tokens_per_hour": 5000, "tokens_per_day": 1_000_000 });
+    assert_eq!((made.status, &made.json()["limits"]), (201, &both), "{}", made.text());
+}
+
+#[test]
 fn a_wrong_limit_is_named_before_anything_is_asked() {
     let sandbox = with_store("plaintext");
     for (limit, says) in [
         ("rpm=0", "0 would refuse every request"),
+        ("tokens-per-day=0", "0 would refuse every request"),
+        ("tokens-per-day=1.5M", "tokens-per-day"),
+        ("tokens-per-day=-1", "tokens-per-day"),
+        ("tokens-per-day=99999999999G", "tokens-per-day"),
+        ("tokens-per-week=1M", "unknown limit \"tokens-per-week\": use rpm"),
         ("rmp=60", "unknown limit \"rmp\": use rpm, burst, streams, size"),
         ("size=big", "a size such as 1MiB"),
         ("burst=5", "a burst needs a number of requests per minute"),

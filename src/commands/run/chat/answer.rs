@@ -7,7 +7,7 @@ use crate::api::{ApiError, Batch, ChatRequest, Chunk, LineStream, Think};
 use crate::app::App;
 use crate::chat::{Event, Message, RenderOptions, Renderer, Timings};
 use crate::commands::run::answer::{AnswerOutput, invalid_line, stream_cut};
-use crate::commands::run::wait::patiently;
+use crate::commands::run::wait::Patience;
 use crate::exit::{Exit, Problem};
 use crate::signals::Interrupts;
 use crate::ui::Spinner;
@@ -71,7 +71,7 @@ impl Chat<'_> {
 
     async fn explain(&self, error: ApiError) -> anyhow::Error {
         let (app, args, session, model) = (self.app, self.args, &self.session, &self.model);
-        super::RunContext { app, args, session, model, name: self.name() }.explain(error).await
+        super::RunContext::new(app, args, session, model, self.name()).explain(error).await
     }
 
     /// Only an error of the terminal is returned: a conversation is impossible without it.
@@ -86,20 +86,17 @@ impl Chat<'_> {
             keep_alive: self.args.keepalive.as_ref().map(|keep| keep.0.as_str()),
             think: think.as_ref(),
         };
-        let spinner = self.app.printer.spinner("");
-        let (session, timeout) = (&self.session, self.args.timeout.map(|limit| limit.0));
-        let sent = patiently(self.app, self.args.wait, async || session.chat(&request, timeout).await);
+        let (app, session, timeout) = (self.app, &self.session, self.args.timeout.map(|limit| limit.0));
+        let patience = Patience::new(app, self.args.wait);
+        let sent = patience.ask(async || {
+            let spinner = app.printer.spinner("");
+            Ok((session.chat(&request, timeout).await?, spinner))
+        });
         let mut shown = StreamingAnswer::new(self);
         let ended = match Self::unless_interrupted(&mut self.interrupts, sent).await {
-            None => {
-                spinner.clear();
-                Outcome::Stopped
-            }
-            Some(Err(error)) => {
-                spinner.clear();
-                Outcome::Failed(error)
-            }
-            Some(Ok(stream)) => shown.stream(stream, spinner, &mut self.interrupts).await?,
+            None => Outcome::Stopped,
+            Some(Err(error)) => Outcome::Failed(error),
+            Some(Ok((stream, spinner))) => shown.stream(stream, spinner, &mut self.interrupts).await?,
         };
         Ok((shown.end(self.app, &ended)?, ended))
     }

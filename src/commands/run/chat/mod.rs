@@ -83,7 +83,7 @@ async fn begin<'a>(
         let session = context.session(app).await?;
         let name = host_model_name(context.url(), model);
         let spinner = app.printer.spinner("");
-        let found = RunContext { app, args, session: &session, model, name }.show_or_pull().await;
+        let found = RunContext::new(app, args, &session, model, name).show_or_pull().await;
         spinner.clear();
         let error = match found {
             Ok(facts) => return Ok((context, session, facts)),

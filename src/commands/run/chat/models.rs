@@ -78,7 +78,7 @@ impl Chat<'_> {
             let facts = match session.show(name).await {
                 Ok(facts) => facts,
                 Err(error) => {
-                    let run = super::RunContext { app, args, session: &session, model: &model, name };
+                    let run = super::RunContext::new(app, args, &session, &model, name);
                     return Err(run.explain(error).await);
                 }
             };
