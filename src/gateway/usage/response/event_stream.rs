@@ -8,7 +8,7 @@ use memchr::memchr;
 use super::api::Api;
 use super::follower::{MemberFollower, Progress};
 use super::message::{EventType, Message};
-use super::token_line::TokenLine;
+use super::token_line::{TokenLine, TokenLines};
 use super::watched::Watched;
 
 /// The longest name of a field, and the longest type of an event, that is kept, in bytes.
@@ -61,7 +61,7 @@ pub enum EventData {
 /// Reads a stream of events.
 #[derive(Debug)]
 pub struct EventStream {
-    api: Api,
+    tokens: TokenLines,
     follower: MemberFollower,
     place: Place,
     data: EventData,
@@ -76,7 +76,7 @@ impl EventStream {
     /// Reads events with objects of which `root` is watched.
     pub fn new(api: Api, root: &'static Watched) -> Self {
         Self {
-            api,
+            tokens: TokenLines::new(api),
             follower: MemberFollower::new(root),
             place: Place::Name,
             data: EventData::None,
@@ -100,7 +100,7 @@ impl EventStream {
     /// Reads up to the end of a line, or of the bytes, or an event at once. Says how many bytes it took; there must be some.
     pub fn push_line<'a>(&mut self, bytes: &'a [u8]) -> (usize, LineResult<'a>) {
         if std::mem::take(&mut self.is_at_begin)
-            && let Some(event) = TokenLine::in_events(self.api, bytes)
+            && let Some(event) = self.tokens.in_events(bytes)
         {
             self.is_at_begin = true;
             return (event.length, LineResult::Event(event));

@@ -7,7 +7,7 @@ use memchr::memchr;
 use super::api::Api;
 use super::follower::{MemberFollower, Progress};
 use super::message::Message;
-use super::token_line::TokenLine;
+use super::token_line::{TokenLine, TokenLines};
 use super::watched::Watched;
 
 /// Where in the sequence the next byte is.
@@ -30,7 +30,7 @@ pub enum Whole<'a> {
 /// Reads a sequence of objects.
 #[derive(Debug)]
 pub struct JsonSequence {
-    api: Api,
+    tokens: TokenLines,
     follower: MemberFollower,
     place: Place,
     message: Message,
@@ -39,7 +39,12 @@ pub struct JsonSequence {
 impl JsonSequence {
     /// Reads objects of which `root` is watched.
     pub fn new(api: Api, root: &'static Watched) -> Self {
-        Self { api, follower: MemberFollower::new(root), place: Place::Between, message: Message::NONE }
+        Self {
+            tokens: TokenLines::new(api),
+            follower: MemberFollower::new(root),
+            place: Place::Between,
+            message: Message::NONE,
+        }
     }
 
     /// The message that is being read.
@@ -52,7 +57,7 @@ impl JsonSequence {
         while let Some(first) = piece.first() {
             let taken = match self.place {
                 Place::Between if first.is_ascii_whitespace() => 1,
-                Place::Between => match TokenLine::in_sequence(self.api, piece) {
+                Place::Between => match self.tokens.in_sequence(piece) {
                     Some(line) => {
                         whole(Whole::Token(line));
                         line.length

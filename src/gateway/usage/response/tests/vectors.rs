@@ -133,15 +133,16 @@ fn each_route_of_the_table_that_runs_a_model_has_an_api() {
 /// Otherwise a stream takes several times as long.
 #[test]
 fn the_messages_of_tokens_are_read_at_once() {
-    use crate::gateway::usage::response::token_line::TokenLine;
+    use crate::gateway::usage::response::token_line::TokenLines;
     for vector in Vector::all() {
         let api = vector.api();
         let is_stream = [STREAM, EVENTS].contains(&vector.content_type.as_str());
         if is_stream && vector.name.ends_with(": plain") && [Api::Generate, Api::Chat, Api::OpenAiChat].contains(&api) {
+            let (mut of_lines, mut of_events) = (TokenLines::new(api), TokenLines::new(api));
             let lines = vector.body.split_inclusive('\n');
-            let lines = lines.filter(|line| TokenLine::in_sequence(api, line.as_bytes()).is_some());
+            let lines = lines.filter(|line| of_lines.in_sequence(line.as_bytes()).is_some());
             let events = vector.body.split_inclusive("\n\n");
-            let events = events.filter(|event| TokenLine::in_events(api, event.as_bytes()).is_some());
+            let events = events.filter(|event| of_events.in_events(event.as_bytes()).is_some());
             // The first chunk of OpenAI has a role besides.
             let expected = if api == Api::OpenAiChat { (0, 3) } else { (4, 0) };
             assert_eq!((lines.count(), events.count()), expected, "{}", vector.name);
