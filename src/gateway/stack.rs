@@ -361,7 +361,7 @@ impl Worker {
         let meter = match authorized.used().cloned() {
             Some(used) => {
                 budgets.extend(limits::budgets_of_model(&current.model_limits, &used.model));
-                let hold = BudgetHold::admit(&self.budgets, budgets, used.input);
+                let hold = BudgetHold::admit(&self.budgets, budgets, used.input());
                 let hold = hold.map_err(|state| budget_refusal(&state, self.clock.now())).inspect_err(denied)?;
                 let caller = authorized.caller();
                 Some(Meter::new(&self.usage, caller, origin, matched.route, used, hold, current.usage))

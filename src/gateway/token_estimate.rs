@@ -81,7 +81,7 @@ mod tests {
             *counts.entry((language, kind)).or_default() += 1;
             let estimates = if kind == "prompt" {
                 let body = json!({ "model": "tiny", "messages": [{ "role": "user", "content": text }] }).to_string();
-                let read = |body: &str| RequestUse::read("/api/chat", body.as_bytes()).unwrap().0.input;
+                let read = |body: &str| RequestUse::read("/api/chat", body.as_bytes()).unwrap().0.input();
                 vec![read(&body), read(&escaped_by_go(&body)), read(&ascii(&body))]
             } else {
                 let body = json!({ "model": "tiny", "message": { "role": "assistant", "content": text } }).to_string();

@@ -9,7 +9,7 @@ use http_body_util::BodyExt as _;
 
 use super::body::{Limits, announced_length, fault_of_the_sender, is_packed, limited};
 use super::json::is_too_deep;
-use super::request_use::{INCLUDE_USAGE, RequestUse, STREAM_OPTIONS};
+use super::request_use::{INCLUDE_USAGE, PassedBytes, RequestUse, STREAM_OPTIONS};
 use super::scan_budget::Reservation;
 use super::scanned_body::ScannedBody;
 use super::scanner::{MAX_SCANNED_INLINE, Scanner};
@@ -51,7 +51,7 @@ pub async fn counted(
     let announced = announced.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
     let mut reservation = scanner.reserve_for_counting(caller, limits.counting());
     let (Ok(is_packed), true) = (is_packed(headers), has_room(&mut reservation, announced, most).await) else {
-        let used = RequestUse::unread(announced.unwrap_or_default() as u64);
+        let (body, used) = unread(body, 0, announced);
         return Ok(CountedBody { body, used, is_unpacked: false });
     };
     let mut bytes = Vec::new();
@@ -61,7 +61,7 @@ pub async fn counted(
         })?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > most || reservation.append(&mut bytes, &data).is_err() {
-            let used = RequestUse::unread(announced.unwrap_or(bytes.len()) as u64);
+            let (body, used) = unread(body, bytes.len() + data.len(), announced);
             let begin = Body::new(ScannedBody::new([bytes.into(), data], reservation));
             let body = Body::from_stream(begin.into_data_stream().chain(body.into_data_stream()));
             return Ok(CountedBody { body, used, is_unpacked: false });
@@ -89,12 +89,27 @@ pub async fn counted(
         Ok(read_body(bytes, unpacked, read, reservation))
     };
     // What cannot be read is forwarded as it is.
-    let unread = || CountedBody {
+    let unreadable = || CountedBody {
         used: RequestUse::unread(sent.len() as u64),
         body: Body::from(sent.clone()),
         is_unpacked: false,
     };
-    Ok(scanner.run(caller, work).await.unwrap_or_else(|_| unread()))
+    Ok(scanner.run(caller, work).await.unwrap_or_else(|_| unreadable()))
+}
+
+/// The rest of a body of that length, of which so many bytes came, and what it says. Where no length is known, the rest is counted as it passes.
+fn unread(rest: Body, begin: usize, announced: Option<usize>) -> (Body, RequestUse) {
+    if let Some(length) = announced {
+        return (rest, RequestUse::unread(length as u64));
+    }
+    let passed = PassedBytes::default();
+    passed.add(begin);
+    let used = RequestUse::passing(passed.clone());
+    let rest = rest.map_frame(move |frame| {
+        passed.add(frame.data_ref().map_or(0, Bytes::len));
+        frame
+    });
+    (Body::new(rest), used)
 }
 
 /// Whether there is memory for a body of that length. A short one waits for it; what it takes is reserved while it comes.

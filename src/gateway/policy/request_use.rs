@@ -2,6 +2,8 @@
 //! stream had.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use memchr::{memchr, memchr2, memmem};
 use serde_json::value::RawValue;
@@ -23,13 +25,30 @@ const UNREAD_BYTES_PER_TOKEN: u64 = 4;
 /// A longer text, in bytes, whose beginning is base64 is an image or a sound.
 const LONGEST_WORD: usize = 1024;
 
+/// How many bytes of a body have passed.
+#[derive(Clone, Debug, Default)]
+pub struct PassedBytes(Arc<AtomicU64>);
+
+impl PassedBytes {
+    /// So many more.
+    pub fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// See the module.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct RequestUse {
     /// The model that it names, as the gateway compares it; empty if it could not be read.
     pub model: String,
-    /// An estimate of the tokens of its text.
-    pub input: u64,
+    /// An estimate of the tokens of its text, apart from what is not read.
+    input: u64,
+    /// What is not read of a body of unknown length, and passes.
+    passed: Option<PassedBytes>,
     /// The upstream server is to be asked how many tokens the stream had, although the caller did not ask.
     pub adds_usage: bool,
 }
@@ -38,6 +57,17 @@ impl RequestUse {
     /// Of a body that was not read, of that many bytes.
     pub fn unread(bytes: u64) -> Self {
         Self { input: bytes / UNREAD_BYTES_PER_TOKEN, ..Self::default() }
+    }
+
+    /// Of a body that is not read, of unknown length.
+    pub fn passing(passed: PassedBytes) -> Self {
+        Self { passed: Some(passed), ..Self::default() }
+    }
+
+    /// An estimate of the tokens of its text, as far as it is known by now.
+    pub fn input(&self) -> u64 {
+        let passed = self.passed.as_ref().map_or(0, PassedBytes::get);
+        self.input + passed / UNREAD_BYTES_PER_TOKEN
     }
 
     /// Of a form that names that model. Its recording is not counted as text.
@@ -65,6 +95,7 @@ impl RequestUse {
         Self {
             model: model.map(|model| model.to_string()).unwrap_or_default(),
             input: tokens(units),
+            passed: None,
             adds_usage: path == ASKED && is_stream && !has_usage,
         }
     }
@@ -223,7 +254,7 @@ mod tests {
     #[test]
     fn what_is_no_object_is_not_read() {
         for body in ["", "[]", "{", "{}", "null", "{\"a\":1"] {
-            assert_eq!(RequestUse::read(ASKED, body.as_bytes()), None, "{body}");
+            assert!(RequestUse::read(ASKED, body.as_bytes()).is_none(), "{body}");
         }
         let body = br#"{"stream":true ,"x":"}" } trailing"#;
         let (_, end) = RequestUse::read(ASKED, body).unwrap();

@@ -139,7 +139,7 @@ impl Meter {
         }
         if let Some(hold) = &mut self.hold {
             // Before its last bytes go to the caller, who may ask again at once.
-            let (_, tokens) = scan.result(Ended::Broken, self.request.input);
+            let (_, tokens) = scan.result(Ended::Broken, self.request.input());
             hold.count(tokens.input.min(MOST_TOKENS) + tokens.output.min(MOST_TOKENS));
         }
         piece
@@ -152,7 +152,7 @@ impl Meter {
     }
 
     fn outcome(&self) -> (UsageStatus, TokenCount) {
-        let input = self.request.input;
+        let input = self.request.input();
         match (&self.scan, self.http_status, self.refused) {
             (Some(scan), _, _) => scan.result(self.ended, input),
             // What is not counted, or cannot be read.

@@ -33,6 +33,28 @@ fn a_request_is_forwarded_as_it_came_whatever_it_holds() {
     assert_eq!((number(&rows[0], "input_tokens"), number(&rows[0], "estimated_tokens")), (7 * bodies.len() as u64, 0));
 }
 
+/// It says no length and is not read: what passed of it is known at the end.
+#[test]
+fn a_long_request_of_unknown_length_is_estimated_by_its_length() {
+    let reply = |_: &_| Reply::json(200, r#"{"embedding":[0.5]}"#);
+    let used = Used::start_with(reply, &["--set", "max-scanned-body=1KiB"]);
+    let key = used.key(&["job", "--scope", "inference"]);
+    let body = format!(r#"{{"model":"tiny","prompt":"{}"}}"#, "words ".repeat(20_000));
+    let (begin, rest) = body.split_at(700);
+    let request = format!(
+        "POST /api/embeddings HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{key}\r\nTransfer-Encoding: chunked\r\n\r\n\
+         {:x}\r\n{begin}\r\n{:x}\r\n{rest}\r\n0\r\n\r\n",
+        used.gateway.address(),
+        begin.len(),
+        rest.len(),
+    );
+    let answer = used.gateway.raw(request);
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    assert!(used.server.requests()[0].text() == body);
+    let rows = used.rows(1, &[]);
+    assert_eq!(number(&rows[0], "input_tokens"), body.len() as u64 / 4, "{rows:?}");
+}
+
 #[test]
 fn without_counting_nothing_is_read_and_nothing_counted() {
     let used = Used::start_with(|_: &_| Reply::ndjson([Step::send(DONE)]), &["--set", "usage=false"]);
