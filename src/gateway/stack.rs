@@ -335,9 +335,9 @@ impl Worker {
             (true, false) => Counts::Nothing,
         };
         let admitted = permitted.admit(headers, body, body_limits, caps, counts, &self.scanner).await;
-        let authorized = admitted.inspect_err(denied)?;
+        let mut authorized = admitted.inspect_err(denied)?;
         // A body that was read in full may have taken its time.
-        let waited = authorized.rewritten().is_some() || authorized.used().is_some();
+        let waited = authorized.rewritten().is_some() || authorized.is_counted();
         if waited && !self.authenticator.still_accepts(authorized.caller()) {
             return Err(self.authenticator.refusal(authorized.caller()));
         }
@@ -354,11 +354,11 @@ impl Worker {
         };
         if let Access::Upstream(scope) = matched.route.access
             && current.usage
-            && authorized.used().is_none()
+            && !authorized.is_counted()
         {
             self.usage.scope_used(authorized.caller(), scope);
         }
-        let meter = match authorized.used().cloned() {
+        let meter = match authorized.take_used() {
             Some(used) => {
                 budgets.extend(limits::budgets_of_model(&current.model_limits, &used.model));
                 let hold = BudgetHold::admit(&self.budgets, budgets, used.input());

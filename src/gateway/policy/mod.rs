@@ -343,9 +343,14 @@ impl Authorized {
         self.rewritten.as_ref()
     }
 
-    /// What it says for counting, on a route whose use is counted.
-    pub fn used(&self) -> Option<&RequestUse> {
-        self.used.as_ref()
+    /// Whether its use is counted.
+    pub fn is_counted(&self) -> bool {
+        self.used.is_some()
+    }
+
+    /// What it says for counting, on a route whose use is counted. Given once.
+    pub fn take_used(&mut self) -> Option<RequestUse> {
+        self.used.take()
     }
 
     /// The body to forward.

@@ -61,12 +61,13 @@ impl Meter {
         caller: &Caller,
         origin: Origin,
         route: &'static Route,
-        request: RequestUse,
+        mut request: RequestUse,
         hold: Option<BudgetHold>,
         is_recorded: bool,
     ) -> Self {
         let (credential, first) = credential_names(caller);
-        let series = UsageSeries { account: caller.user().id, credential: first, model: request.model.clone() };
+        let model = std::mem::take(&mut request.model);
+        let series = UsageSeries { account: caller.user().id, credential: first, model };
         Self {
             series,
             credential,
