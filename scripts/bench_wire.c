@@ -6,7 +6,8 @@
  *
  * The server answers GET with a fixed list of models, and POST by the model in the body: `bulk-N` is N chunks as fast as
  * they are taken, `paced-N` is N chunks, one every 20 ms, `die-N` ends the connection after N chunks of an endless
- * answer. The body has to end in `"end":1}`. Each chunk holds when it was sent, in ns of CLOCK_MONOTONIC (bulk: 0). */
+ * answer, and `events-N` is N events of /v1/chat/completions and what they took if the body asks for it. The body has to
+ * end in `"end":1}`, or to ask. Each chunk holds when it was sent, in ns of CLOCK_MONOTONIC (bulk: 0). */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -22,9 +23,17 @@
 #define MOST 16384
 #define PERIOD 20000000LL
 #define LINE "{\"model\":\"tiny\",\"created_at\":\"%020lld\",\"response\":\" a word\",\"done\":false}\n"
+#define EVENT_BEGIN "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1795211572,\"model\":\"tiny\",\"system_fingerprint\":\"fp_ollama\",\"choices\":["
+#define EVENT EVENT_BEGIN "{\"index\":0,\"delta\":{\"content\":\" a word\"},\"finish_reason\":null}]}\n\n"
+#define LAST_EVENT EVENT_BEGIN "{\"index\":0,\"delta\":{\"content\":\"\"},\"finish_reason\":\"stop\"}]}\n\n"
+#define USAGE EVENT_BEGIN "],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":%d,\"total_tokens\":%d}}\n\n"
+#define DONE "data: [DONE]\n\n"
+#define EVENTS_HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define LAST "0\r\n\r\n"
 #define MARK "\"created_at\":\""
+#define EVENT_MARK "\"created\":"
+#define ASKED "\"include_usage\":true"
 
 static const char TAGS[] = "{\"models\":[{\"name\":\"tiny:latest\",\"model\":\"tiny:latest\",\"size\":1234567,"
                            "\"digest\":\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}]}";
@@ -79,18 +88,38 @@ static int chunk(char *to, long long when) {
     return sprintf(to, "%x\r\n%s\r\n", length, line);
 }
 
+static int whole(char *to, const char *text) { return sprintf(to, "%zx\r\n%s\r\n", strlen(text), text); }
+
+/* Events of /v1/chat/completions, and what they took if that was asked. */
+static char *events(char *at, int chunks, int asked) {
+    char usage[512];
+    at += sprintf(at, "%s", EVENTS_HEAD);
+    for (int n = 0; n < chunks; n++) at += whole(at, EVENT);
+    at += whole(at, LAST_EVENT);
+    snprintf(usage, sizeof usage, USAGE, chunks, chunks + 1);
+    if (asked) at += whole(at, usage);
+    return at + whole(at, DONE);
+}
+
+enum form { LINES, EVENTS, EVENTS_AND_USAGE };
+
 /* A whole answer of so many chunks. Made once for each number, and kept. */
-static const char *bulk(int chunks, size_t *length) {
-    static struct { int chunks; char *bytes; size_t length; } made[8];
+static const char *bulk(enum form form, int chunks, size_t *length) {
+    static struct { int chunks; enum form form; char *bytes; size_t length; } made[8];
     size_t i = 0;
-    while (i < 7 && made[i].chunks && made[i].chunks != chunks) i++;
-    if (made[i].chunks != chunks) {
-        char *at = made[i].bytes = realloc(made[i].bytes, 1024 + (size_t)chunks * 160);
+    while (i < 7 && made[i].chunks && (made[i].chunks != chunks || made[i].form != form)) i++;
+    if (made[i].chunks != chunks || made[i].form != form) {
+        char *at = made[i].bytes = realloc(made[i].bytes, 2048 + (size_t)chunks * (form == LINES ? 160 : 256));
         if (!at) fail("realloc");
-        at += sprintf(at, "%s", HEAD);
-        for (int n = 0; n < chunks; n++) at += chunk(at, 0);
+        if (form == LINES) {
+            at += sprintf(at, "%s", HEAD);
+            for (int n = 0; n < chunks; n++) at += chunk(at, 0);
+        } else {
+            at = events(at, chunks, form == EVENTS_AND_USAGE);
+        }
         at += sprintf(at, "%s", LAST);
         made[i].chunks = chunks;
+        made[i].form = form;
         made[i].length = (size_t)(at - made[i].bytes);
     }
     *length = made[i].length;
@@ -126,9 +155,11 @@ static int answer(int fd) {
         c->out = tags;
         c->left = strlen(tags);
     } else {
-        if (!strstr(end, "\"end\":1}")) return 0;
+        if (!strstr(end, "\"end\":1}") && !strstr(end, ASKED)) return 0;
         if ((model = strstr(end, "bulk-"))) {
-            c->out = bulk(atoi(model + 5), &c->left);
+            c->out = bulk(LINES, atoi(model + 5), &c->left);
+        } else if ((model = strstr(end, "events-"))) {
+            c->out = bulk(strstr(end, ASKED) ? EVENTS_AND_USAGE : EVENTS, atoi(model + 7), &c->left);
         } else if ((model = strstr(end, "paced-")) || (model = strstr(end, "die-"))) {
             c->dies = *model == 'd';
             c->chunks = atoi(strchr(model, '-') + 1);
@@ -244,11 +275,11 @@ static int streams(int port, int count, const char *header, const char *model) {
     char request[2048], body[256];
     size_t room = 1 << 16, have = 0, firsts = 0, bytes = 0;
     long long *delays = malloc(room * sizeof *delays), *first = calloc((size_t)count, sizeof *first);
-    int failed = 0, open = 0, paced = !strncmp(model, "paced-", 6);
-    int length = snprintf(body, sizeof body, "{\"model\":\"%s\",\"prompt\":\"hi\",\"end\":1}", model);
+    int failed = 0, open = 0, paced = !strncmp(model, "paced-", 6), events_of = !strncmp(model, "events-", 7);
+    int length = snprintf(body, sizeof body, "{\"model\":\"%s\",\"prompt\":\"hi\",\"stream\":true,\"end\":1}", model);
     length = snprintf(request, sizeof request,
-                      "POST /api/generate HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s\r\nContent-Type: application/json\r\n"
-                      "Content-Length: %d\r\n\r\n%s", port, header, length, body);
+                      "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n%s\r\nContent-Type: application/json\r\n"
+                      "Content-Length: %d\r\n\r\n%s", events_of ? "/v1/chat/completions" : "/api/generate", port, header, length, body);
     long long began = now();
     for (int i = 0; i < count; i++) {
         int fd = loopback(&there, port);
@@ -277,7 +308,7 @@ static int streams(int port, int count, const char *header, const char *model) {
                 size_t whole = c->have + (size_t)got;
                 bytes += (size_t)got;
                 buffer[whole] = 0;
-                if (!c->first && (mark = strstr(buffer, MARK))) {
+                if (!c->first && (mark = strstr(buffer, events_of ? EVENT_MARK : MARK))) {
                     c->first = arrived;
                     first[firsts++] = arrived - began;
                 }
