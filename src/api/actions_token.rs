@@ -127,7 +127,7 @@ impl ActionsTokens {
             }
             status @ (429 | 503) => {
                 let (message, retry_after) = ("it is busy".to_owned(), retry_after(headers, (self.now)()));
-                ApiError::TryLater { host, status, message, retry_after, renewal: None }
+                ApiError::TryLater { host, status, message, retry_after, renewal: None, request: None }
             }
             status @ 400..500 => {
                 return Some(TokenError::Refused {
@@ -135,7 +135,7 @@ impl ActionsTokens {
                     hint: Some(PERMISSION.to_owned()),
                 });
             }
-            status => ApiError::Status { host, status, message: "it failed".to_owned() },
+            status => ApiError::Status { host, status, message: "it failed".to_owned(), request: None },
         };
         Some(TokenError::Endpoint(Box::new(error)))
     }

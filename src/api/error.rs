@@ -241,6 +241,8 @@ pub enum ApiError {
         retry_after: Option<Duration>,
         /// When the budget renews that is used up, if it is that.
         renewal: Option<Renewal>,
+        /// As for [`ApiError::Status`].
+        request: Option<Box<str>>,
     },
     /// 409: an existing object prevents the change. Nothing was changed.
     #[error("{host} answered 409: {message}")]
@@ -261,6 +263,8 @@ pub enum ApiError {
         status: u16,
         /// The host's own words.
         message: String,
+        /// The id of the request in the host's log, if it says one.
+        request: Option<Box<str>>,
     },
     /// A redirect. None is followed: a credential belongs to one origin, and a signature to one path.
     #[error("{host} redirects to {location}, which is not followed")]

@@ -12,6 +12,17 @@ use super::clock::clock_offset;
 /// The response header in which a gateway of ours names itself and its version.
 pub(super) const GATEWAY_HEADER: &str = "x-ollama-auth-gateway";
 
+/// The response header with the id of the request in the host's log, and the longest one, in characters.
+const REQUEST_HEADER: &str = "x-request-id";
+const LONGEST_REQUEST: usize = 64;
+
+/// The id of the request in the host's log, if it says one that can be shown.
+pub(super) fn request_id(headers: &HeaderMap) -> Option<&str> {
+    let id = headers.get(REQUEST_HEADER)?.to_str().ok()?;
+    let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'));
+    (is_plain && (1..=LONGEST_REQUEST).contains(&id.len())).then_some(id)
+}
+
 /// The response header with what a gateway's administrator tells everyone, percent-encoded.
 const NOTICE_HEADER: &str = "x-ollama-auth-notice";
 /// The longest notice that is shown, in characters.

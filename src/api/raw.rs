@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::api::account::AccountHost;
 use crate::api::error::{ApiError, Unreachable, innermost, seconds};
+use crate::api::host_facts::request_id;
 use crate::api::session::Session;
 use crate::identity::{BodyDigest, SecondProof};
 
@@ -252,7 +253,7 @@ impl<'t> Session<'t> {
             Some(reason) => ApiError::Body { host: host(), reason: reason.to_owned() },
             None => ApiError::of_transport(host(), &error),
         })?;
-        tracing::debug!(status = response.status().as_u16(), "answer");
+        tracing::debug!(status = response.status().as_u16(), request = request_id(response.headers()), "answer");
         let headers = response.headers().clone();
         let (kept, ahead) = (Vec::new(), VecDeque::new());
         Ok(RawAnswer { session: self, response, headers, timeout: request.timeout, kept, ahead })

@@ -72,12 +72,18 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
             (Exit::Failed, Some(format!("there is no Ollama API at this address: check the host and the path in {host}")))
         }
         ApiError::TryLater { renewal: Some(renewal), .. } => (Exit::TryLater, Some(renewal_hint(renewal))),
-        ApiError::TryLater { message, retry_after, .. } => {
+        ApiError::TryLater { host, status, message, retry_after, request, .. } => {
             let hint = match retry_after {
                 // A gateway says so itself.
                 _ if message.contains("try again in ") || message.contains("try again when ") => None,
                 Some(wait) => Some(format!("try again in {} s", wait.as_secs())),
                 None => Some("try again in a moment".to_owned()),
+            };
+            // Too many requests are no failure of the server.
+            let hint = match (request, hint) {
+                (Some(id), Some(hint)) if *status >= 500 => Some(hint + &named(Some(id))),
+                (Some(id), None) if *status >= 500 => Some(format!("the log of {host} has more about request {id}")),
+                (_, hint) => hint,
             };
             (Exit::TryLater, hint)
         }
@@ -123,16 +129,17 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
             Exit::SignIn,
             Some("ask the administrator of the gateway to sign in its Ollama server: ollama-auth signin --server --host UPSTREAM".into()),
         ),
-        ApiError::Status { status: 502 | 504, host, .. } => (
+        ApiError::Status { status: 502 | 504, host, request, .. } => (
             Exit::Unreachable,
-            Some(format!("{host} answers, but its upstream server does not: try again later, or tell its administrator")),
+            Some(format!("{host} answers, but its upstream server does not: try again later, or tell its administrator{}", named(request.as_deref()))),
         ),
         ApiError::Status { status: ..500, host, .. } => {
             (Exit::Failed, Some(format!("check the command and the address; the log of {host} may say more")))
         }
-        ApiError::Status { host, .. } | ApiError::InStream { host, .. } => {
-            (Exit::Failed, Some(format!("the server failed: check the log of {host}")))
+        ApiError::Status { host, request, .. } => {
+            (Exit::Failed, Some(format!("the server failed: check the log of {host}{}", named(request.as_deref()))))
         }
+        ApiError::InStream { host, .. } => (Exit::Failed, Some(format!("the server failed: check the log of {host}"))),
         ApiError::Protocol { host, .. } => {
             (Exit::Failed, Some(format!("check that {host} is an Ollama server, and that no proxy answers in its place")))
         }
@@ -141,10 +148,20 @@ pub fn classify_api_error(error: &ApiError) -> (Exit, Option<String>) {
 
 /// What a program may want to know of a host's error beside its code and its message.
 pub fn api_error_members(error: &ApiError) -> Vec<(&'static str, Value)> {
-    let ApiError::TryLater { retry_after, renewal, .. } = error else { return Vec::new() };
+    let (retry_after, renewal, request) = match error {
+        ApiError::TryLater { retry_after, renewal, request, .. } => (*retry_after, *renewal, request),
+        ApiError::Status { request, .. } => (None, None, request),
+        _ => return Vec::new(),
+    };
+    let request = request.as_deref().map(|id| ("request_id", id.into()));
     let wait = retry_after.map(|wait| ("retry_after_s", wait.as_secs().into()));
     let renewal = renewal.map(|renewal| ("renews_at", renewal.at.to_string().into()));
-    wait.into_iter().chain(renewal).collect()
+    wait.into_iter().chain(renewal).chain(request).collect()
+}
+
+/// The request, as a host's log names it.
+fn named(request: Option<&str>) -> String {
+    request.map(|id| format!(" (request {id})")).unwrap_or_default()
 }
 
 /// When a budget renews: by the clock of this machine, and how far off that is.

@@ -55,6 +55,10 @@ use crate::keyspec::hide_keys;
 /// The header by which the gateway names itself, in every answer.
 const NAME: HeaderName = HeaderName::from_static("x-ollama-auth-gateway");
 const VERSION: HeaderValue = HeaderValue::from_static(env!("CARGO_PKG_VERSION"));
+/// The id of the request, the same as in the logs. `OpenAI`'s SDKs look for it there, and Anthropic's in the other. One that the caller sent
+/// is never ours.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 /// The version of Ollama whose routes the table holds: what clients are told if the upstream server names none.
 const OLLAMA_VERSION: &str = "0.33.0";
 const RUNNING: &str = "Ollama is running";
@@ -147,6 +151,7 @@ impl Worker {
             .then(|| (parts.method.clone(), hide_keys(parts.uri.path()).into_owned()))
             .unwrap_or_default();
         let page_access = PageAccess::of(&parts, &current);
+        let is_anthropic = dialect(&parts, &current) == Dialect::Anthropic;
         // One after the other: of a thousand answers that are waited for, none holds what its request came with any more. This future lasts as
         // long as the connection, so what takes much room in it is in boxes.
         let mut notices = Notices::default();
@@ -172,6 +177,12 @@ impl Worker {
         tracing::debug!(%address, request = %origin.request, %method, path, status = response.status().as_u16(), "answered");
         page_access.write(response.headers_mut());
         response.headers_mut().insert(NAME, VERSION);
+        if let Ok(id) = HeaderValue::from_maybe_shared(origin.request.to_string()) {
+            if is_anthropic {
+                response.headers_mut().insert(ANTHROPIC_REQUEST_ID, id.clone());
+            }
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
         notices.write(response.headers_mut());
         Ok(response)
     }
@@ -230,10 +241,7 @@ impl Worker {
             let request = account::Request { method, target: &target, headers, body, origin };
             self.authorize(current, request, matched, &authenticated, notices).await
         };
-        decision.await.map_err(|rejection: Rejection| {
-            let path = parts.uri.path();
-            rejection.with_dialect(Dialect::of(path.strip_prefix(base).unwrap_or(path)))
-        })
+        decision.await.map_err(|rejection: Rejection| rejection.with_dialect(dialect(&parts, current)))
     }
 
     async fn authorize(
@@ -416,6 +424,12 @@ impl Worker {
             Public::Health(probe) => Ok(self.health.answer(probe, &self.upstream, &current.upstream).await),
         }
     }
+}
+
+/// Whose errors the caller expects.
+fn dialect(parts: &Parts, current: &ActiveConfig) -> Dialect {
+    let path = parts.uri.path();
+    Dialect::of(path.strip_prefix(current.url.path()).unwrap_or(path))
 }
 
 /// The limits that apply to a caller, by the configuration in effect.

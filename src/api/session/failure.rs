@@ -8,7 +8,7 @@ use super::Session;
 use crate::api::body::{ErrorBody, error_body, read_limited};
 use crate::api::clock::clock_offset;
 use crate::api::error::{ApiError, Conflict, ForbiddenReason, MissingProof, Remedy, Unreachable, UserCode};
-use crate::api::host_facts::GATEWAY_HEADER;
+use crate::api::host_facts::{GATEWAY_HEADER, request_id};
 use crate::api::renewal::Renewal;
 use crate::api::transport::retry_after;
 use crate::http::BoxError;
@@ -50,6 +50,7 @@ impl Session<'_> {
         let retry_after = retry_after(headers, now);
         let clock_offset = clock_offset(headers, self.signing_time());
         let had_credential = self.has_credential();
+        let request = request_id(headers).map(Box::from);
         let from_gateway = header(GATEWAY_HEADER).is_some();
         let ErrorBody { message, signin_url, recognised, code, by, missing, key, user_code, renews_at } =
             error_body(body, status);
@@ -78,7 +79,7 @@ impl Session<'_> {
                 // A body that was cut is not taken at its word.
                 let told = (code.as_deref(), renews_at.as_deref());
                 let renewal = if recognised { Renewal::read(told, retry_after, now) } else { None };
-                ApiError::TryLater { host, status: status.as_u16(), message, retry_after, renewal }
+                ApiError::TryLater { host, status: status.as_u16(), message, retry_after, renewal, request }
             }
             // A body that was cut is not taken at its word.
             StatusCode::CONFLICT => {
@@ -86,7 +87,7 @@ impl Session<'_> {
                 let conflict = Conflict::read(word(code).as_deref(), word(by).as_deref());
                 ApiError::Conflict { host, message, conflict }
             }
-            _ => ApiError::Status { host, status: status.as_u16(), message },
+            _ => ApiError::Status { host, status: status.as_u16(), message, request },
         }
     }
 }

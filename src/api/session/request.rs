@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::Session;
 use super::signing::sign;
 use crate::api::error::{ApiError, Unreachable, seconds};
-use crate::api::host_facts::ClockRule;
+use crate::api::host_facts::{ClockRule, request_id};
 use crate::api::ndjson::LineStream;
 use crate::api::transport;
 use crate::http::{Http1Client, OutgoingRequest, RequestHead, ResponseBody};
@@ -174,7 +174,7 @@ impl Request<'_, '_> {
         }
         let sent = self.answered(request.send()).await?;
         let response = sent.map_err(|error| ApiError::of_transport(session.base.to_string(), &error))?;
-        tracing::debug!(status = response.status().as_u16(), "response");
+        tracing::debug!(status = response.status().as_u16(), request = request_id(response.headers()), "response");
         session.learn(&self.path, response.status(), response.headers(), self.is_sent_once());
         if response.status().is_success() {
             return Ok(response);
@@ -207,7 +207,7 @@ impl Request<'_, '_> {
             self.answered(client.send(base.as_origin(), OutgoingRequest { head, body, repeatable: false })).await?;
         let response = sent.map_err(|error| ApiError::of_send(base.to_string(), error))?;
         let (head, body) = response.into_parts();
-        tracing::debug!(status = head.status.as_u16(), "response");
+        tracing::debug!(status = head.status.as_u16(), request = request_id(&head.headers), "response");
         self.session.learn(&self.path, head.status, &head.headers, self.is_sent_once());
         if head.status.is_success() {
             Ok(body)

@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(problem.exit, Exit::Failed);
         assert!(problem.message.contains("https://ollama.com/settings/keys"), "{problem}");
         assert!(problem.hint.unwrap().contains("ollama-auth keys import"));
-        let not_allowed = ApiError::Status { host: "h".into(), status: 405, message: String::new() };
+        let not_allowed = ApiError::Status { host: "h".into(), status: 405, message: String::new(), request: None };
         assert!(Problem::from_error(&explain(not_allowed, &BaseUrl::ollama_com())).message.contains("405"));
     }
 

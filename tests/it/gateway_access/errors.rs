@@ -51,3 +51,62 @@ fn an_unreachable_upstream_is_a_clear_502() {
     assert_eq!(gateway.ask("HEAD", "/", &[], "").status, 200);
     assert_eq!(gateway.ask("POST", "/api/me", &[&bearer(&key)], "").status, 200);
 }
+
+/// Each has an id of its own, where the SDKs of both APIs look for it, which no one else gives.
+#[test]
+fn each_response_says_the_id_of_its_request() {
+    let upstream =
+        Server::start(|_| Reply::json(200, "{}").header("X-Request-Id", "theirs").header("Request-Id", "theirs"));
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "member");
+    let key = bearer(&gateway.key(&gateway.device_of("ada"), &["k", "--scope", "inference"]));
+    let headers = [&*key, "X-Request-Id: mine", "Request-Id: mine"];
+    let mut ids = Vec::new();
+    for (method, path, status) in [
+        ("POST", "/v1/messages", 200),
+        ("POST", "/v1/chat/completions", 200),
+        ("POST", "/api/chat", 200),
+        ("GET", "/api/tags", 403),
+        ("GET", "/nowhere", 404),
+        ("GET", "/healthz", 200),
+        ("GET", "/login", 200),
+    ] {
+        let answer = gateway.ask(method, path, &headers, "");
+        assert_eq!(answer.status, status, "{path}");
+        let id = answer.header("x-request-id").unwrap_or_else(|| panic!("{path}")).to_owned();
+        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{path}: {id}");
+        let anthropic = (path == "/v1/messages").then_some(&*id);
+        let theirs = (status == 200 && path.starts_with("/v1/c")).then_some("theirs");
+        assert_eq!(
+            answer.header("request-id"),
+            anthropic.or(theirs.or((path == "/api/chat").then_some("theirs"))),
+            "{path}"
+        );
+        assert!(!ids.contains(&id), "{path}: {id}");
+        ids.push(id);
+    }
+    assert!(upstream.requests().iter().all(|request| request.header("x-request-id") == Some("mine")));
+    // The event log finds it by it.
+    crate::harness::poll("the refusal", || {
+        let events = gateway.admin(&["audit", "--request", &ids[3], "--json"]).expect_code(0).json();
+        (events["events"].as_array().unwrap().len() == 1).then_some(())
+    });
+}
+
+#[test]
+fn a_failure_of_the_server_names_the_request_for_its_log() {
+    let upstream = Server::start(|_| Reply::json(500, r#"{"error":"out of memory"}"#));
+    let gateway = Gateway::start(&upstream.url());
+    gateway.add_user("ada", "member");
+    let device = gateway.device_of("ada");
+    let failed = device.command(["list"]).run().expect_code(1);
+    let hint = failed.stderr();
+    let (_, rest) = hint.split_once("(request ").unwrap_or_else(|| panic!("{hint}"));
+    assert!(rest.len() > 32 && rest[..32].bytes().all(|byte| byte.is_ascii_hexdigit()), "{hint}");
+    let failed = device.command(["list", "--json"]).run().expect_code(1);
+    let failed: serde_json::Value = serde_json::from_str(failed.stderr()).unwrap();
+    assert_eq!(failed["error"]["request_id"].as_str().map(str::len), Some(32), "{failed}");
+    // Also where nothing failed.
+    let shown = device.command(["-vv", "keys", "list"]).run().expect_code(0);
+    assert!(shown.stderr().contains("request="), "{}", shown.stderr());
+}
