@@ -1,5 +1,6 @@
 //! What is counted of budgets, and where: in running requests, in what is not written yet, and in the database.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -230,6 +231,23 @@ fn a_part_that_is_taken_back_and_reached_again_is_told_once() {
     assert!(written().is_empty());
     assert!(given.use_up(&day, 15));
     assert_eq!(written(), [100]);
+}
+
+#[test]
+fn each_budget_has_its_turn_when_a_batch_cannot_hold_them_all() {
+    let given = Given::new();
+    let budgets: Vec<_> = (0..30).map(|n| budget(&format!("person:{n}"), &["tokens-per-day=1000"])).collect();
+    let mut holds: Vec<_> =
+        budgets.iter().map(|budget| BudgetHold::admit(&given.budgets, budget.clone(), 1).unwrap().unwrap()).collect();
+    let mut written = HashSet::new();
+    // Batches of a third, while all streams go on.
+    for tokens in 2..5 {
+        let uses = given.budgets.take(30, true);
+        written.extend(uses.iter().filter(|used| used.id.starts_with("day")).map(|used| used.id.clone()));
+        given.budgets.written(&uses, &[]);
+        holds.iter_mut().for_each(|hold| hold.count(tokens));
+    }
+    assert_eq!(written.len(), 30);
 }
 
 #[test]

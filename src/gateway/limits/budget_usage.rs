@@ -23,6 +23,8 @@ pub(super) struct Windows {
     pub(super) owner: Option<BudgetOwner>,
     pub(super) limits: RequestLimits,
     pub(super) counts: SmallVec<[Count; 3]>,
+    /// The turn in which it was taken to be written last.
+    pub(super) taken_at: u64,
 }
 
 /// What is counted in a window.

@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -99,6 +99,8 @@ pub struct Budgets {
     is_offline: AtomicBool,
     /// The gateways that share the budgets, this one among them.
     gateways: AtomicU32,
+    /// Counts what was taken to be written, so that each subject has its turn.
+    turn: AtomicU64,
 }
 
 impl Budgets {
@@ -111,6 +113,7 @@ impl Budgets {
             version: AtomicI64::default(),
             is_offline: AtomicBool::default(),
             gateways: AtomicU32::new(1),
+            turn: AtomicU64::default(),
         }
     }
 
@@ -202,11 +205,15 @@ impl Budgets {
         let mut uses = Vec::new();
         let now = self.windows();
         let subjects = self.lock();
-        for (subject, usage) in subjects.iter() {
+        let mut subjects: Vec<_> = subjects.iter().collect();
+        // Streams use something all the time: those whose turn was longest ago come first, or others would wait without end.
+        subjects.sort_by_cached_key(|(_, usage)| usage.lock().taken_at);
+        for (subject, usage) in subjects {
             if uses.len() >= most {
                 break;
             }
             let mut windows = usage.lock();
+            windows.taken_at = self.turn.fetch_add(1, Ordering::Relaxed) + 1;
             let running = if has_running { usage.running.load(Ordering::Acquire) } else { 0 };
             if running > 0 {
                 for window in now {
