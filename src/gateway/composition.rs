@@ -25,6 +25,7 @@ use super::secret::Secret;
 use super::signin_link_filter::Report;
 use super::stack::Worker;
 use super::store::{Actor, Change, Event, Retention, StoreError};
+use super::telemetry::{Metrics, Telemetry};
 use super::usage::UsageCollector;
 use crate::http::Http1Client;
 
@@ -46,6 +47,8 @@ pub struct Gateway {
     recording: Arc<tokio::sync::Mutex<()>>,
     /// What requests used, until it is written.
     pub usage: Arc<UsageCollector>,
+    /// Records requests that are over.
+    pub telemetry: Arc<Telemetry>,
     /// The responses that are cut off when their credential is no longer valid.
     pub streams: Arc<OpenStreams>,
     /// The clock of every part, settable in tests.
@@ -152,6 +155,8 @@ impl Gateway {
             }
         });
         let health = Arc::new(Health::new(directory.clone()));
+        let metrics = config.get().metrics_listen.map(|_| Arc::<Metrics>::default());
+        let telemetry = Arc::new(Telemetry::new(metrics, clock.clone()));
         Self {
             administration,
             directory,
@@ -170,6 +175,7 @@ impl Gateway {
             budgets,
             health,
             usage,
+            telemetry,
             streams,
             withheld_link,
             providers,
@@ -228,6 +234,7 @@ impl Gateway {
             health: self.health.clone(),
             streams: self.streams.clone(),
             usage: self.usage.clone(),
+            telemetry: self.telemetry.clone(),
             pages: pages::router(self.pages.clone()),
             upstream,
             log_throttle: self.log_throttle.clone(),

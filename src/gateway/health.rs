@@ -46,6 +46,14 @@ impl Probe {
             _ => None,
         }
     }
+
+    /// Its path.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Live => "/healthz",
+            Self::Ready => "/readyz",
+        }
+    }
 }
 
 /// An upstream server that answers.

@@ -51,6 +51,7 @@ mod signin_link_filter;
 mod stack;
 mod store;
 mod target;
+mod telemetry;
 mod tls;
 mod token_estimate;
 mod token_explanation;

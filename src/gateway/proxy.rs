@@ -14,6 +14,7 @@ use super::rejection::{Dialect, Rejection};
 use super::routes::{Access, Route};
 use super::signin_link_filter::{Report, SigninLinkFilter};
 use super::store::UsageStatus;
+use super::telemetry::RequestTracker;
 use super::usage::{Meter, MeteredBody};
 use crate::address::BaseUrl;
 use crate::http::{Http1Client, OutgoingRequest, Relay, RequestHead, ResetOnClose, SendError, headers};
@@ -62,7 +63,7 @@ impl Forward {
         let is_head = *method == Method::HEAD;
         let filtered = ModelList::of(&authorized).filter(|_| !is_head);
         let head = head(method, sent, &authorized, config);
-        let head = head.inspect_err(|_| ended(&mut meter, UsageStatus::Failed))?;
+        let head = head.inspect_err(|_| meter.iter_mut().for_each(|meter| meter.unanswered(UsageStatus::Failed)))?;
         let repeatable = method.is_safe() || may_be_repeated(route.access);
         let lowered = authorized.rewritten().and_then(|rewritten| rewritten.lowered.as_deref());
         let lowered = lowered.and_then(|lowered| HeaderValue::from_str(lowered).ok());
@@ -76,7 +77,8 @@ impl Forward {
         self.route
     }
 
-    /// Sends it, and gives back the answer. `reset` is set when that breaks off; `withheld` is called for each sign-in link in it.
+    /// Sends it, and gives back the answer. `reset` is set when that breaks off; `withheld` is called for each sign-in link in it. `tracker` goes
+    /// with the body of the answer, unless there is none.
     ///
     /// # Errors
     /// 502 when the upstream server does not answer, or refuses *us*; 401 or 403 when the credential is no longer accepted; 413 and 408 when the body
@@ -88,6 +90,7 @@ impl Forward {
         scanner: &Scanner,
         reset: ResetOnClose,
         withheld: Report,
+        tracker: &mut RequestTracker,
     ) -> Result<Response<Body>, Rejection> {
         // The place is free last, whatever happens: what is declared later is dropped before.
         let Self { slot, outgoing, filtered, hides_length, lowered, route, guard, mut meter } = *self;
@@ -100,20 +103,18 @@ impl Forward {
                 answer = upstream.send(to.as_origin(), outgoing) => answer,
                 // A model that loads can keep the caller waiting for minutes.
                 () = std::future::poll_fn(|context| guard.poll_cut(context)) => {
-                    ended(&mut meter, UsageStatus::Cut);
+                    ended(&mut meter, UsageStatus::Cut, tracker);
                     return Err(refused(guard.refusal()));
                 }
             },
         };
         let answer = answer.inspect_err(|problem| {
-            ended(
-                &mut meter,
-                match problem {
-                    SendError::Connect(_) | SendError::Malformed => UsageStatus::Failed,
-                    SendError::Closed(_) => UsageStatus::Cut,
-                    SendError::RequestBody(_) => UsageStatus::Cancelled,
-                },
-            );
+            let status = match problem {
+                SendError::Connect(_) | SendError::Malformed => UsageStatus::Failed,
+                SendError::Closed(_) => UsageStatus::Cut,
+                SendError::RequestBody(_) => UsageStatus::Cancelled,
+            };
+            ended(&mut meter, status, tracker);
         });
         let (mut parts, body) = answer.map_err(|problem| refused(unanswered(&problem, to)))?.into_parts();
         if let Some(meter) = &mut meter {
@@ -124,15 +125,21 @@ impl Forward {
         }
         if parts.status.is_informational() {
             // 101: we asked for no other protocol, and could not follow into it.
+            ended(&mut meter, UsageStatus::Failed, tracker);
             let message = "bad gateway: the upstream server switched to another protocol";
             return Err(refused(Rejection::new(502, message)));
         }
         if parts.status == StatusCode::UNAUTHORIZED {
+            ended(&mut meter, UsageStatus::Failed, tracker);
             // Whatever it says, such as the link that connects the server's own key, is not for callers.
             let message = "bad gateway: the upstream Ollama is not signed in to ollama.com";
             return Err(refused(Rejection::new(502, message)));
         }
-        let body = MeteredBody::new(GuardedBody::new(body, guard, slot), meter);
+        // A list of models is read here in full: what the caller gets of it is known then.
+        let is_listed = filtered.is_some() && parts.status.is_success();
+        let followed =
+            if is_listed { RequestTracker::default() } else { std::mem::take(tracker).with_status(parts.status) };
+        let body = MeteredBody::new(GuardedBody::new(body, guard, slot), meter, followed);
         headers::strip_response_headers(&mut parts.headers);
         parts.headers.extend(lowered.map(|lowered| (LOWERED, lowered)));
         // Not that of the upstream server: in ours a truncated answer can be distinguished from a complete one.
@@ -151,8 +158,11 @@ impl Forward {
 }
 
 /// Notes how a request ended that got no response.
-fn ended(meter: &mut Option<Meter>, status: UsageStatus) {
-    meter.iter_mut().for_each(|meter| meter.unanswered(status));
+fn ended(meter: &mut Option<Meter>, status: UsageStatus, tracker: &mut RequestTracker) {
+    if let Some(meter) = meter {
+        meter.unanswered(status);
+        meter.report(tracker);
+    }
 }
 
 /// Whether running a request twice does no harm: it changes no models.

@@ -186,6 +186,10 @@ impl Rejection {
             headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
         }
         headers.extend(self.headers.into_iter().map(|(name, value)| (Some(name), value)));
+        // For what is recorded of requests.
+        if let Some(code) = self.code {
+            response.extensions_mut().insert(code);
+        }
         response
     }
 }

@@ -47,6 +47,7 @@ use super::rejection::{Dialect, Rejection, json_response};
 use super::routes::{Access, Changes, Matched, Public, Requirement};
 use super::signin_link_filter::Report;
 use super::target::Target;
+use super::telemetry::{RequestTracker, Telemetry};
 use super::usage::{Meter, UsageCollector};
 use crate::http::server::MAX_HEADERS;
 use crate::http::{AuthenticatedFlag, Http1Client, MinDataRateBody, ResetOnClose};
@@ -92,6 +93,8 @@ pub struct Worker {
     pub log_throttle: Arc<LogThrottle>,
     /// What requests use is counted here.
     pub usage: Arc<UsageCollector>,
+    /// Records requests that are over.
+    pub telemetry: Arc<Telemetry>,
     /// The clock, settable in tests.
     pub clock: Clock,
     /// Called for each sign-in link of the upstream server that is withheld.
@@ -106,18 +109,23 @@ enum Decision {
     Forward(Box<Forward>, Option<Caller>),
 }
 
-/// What a caller is told in the headers whose credential was accepted, whatever the answer is.
+/// The route of the web pages, as it is recorded.
+const PAGES: &str = "pages";
+
+/// What a caller is told in the headers whose credential was accepted, whatever the answer is; and what is recorded of its request.
 #[derive(Default)]
 struct Notices {
+    tracker: RequestTracker,
     maintenance: Option<HeaderValue>,
     /// When the API key ends, in Unix seconds, if that is soon.
     key_end: Option<i64>,
 }
 
 impl Notices {
-    fn write(self, headers: &mut HeaderMap) {
+    fn write(self, headers: &mut HeaderMap) -> RequestTracker {
         headers.extend(self.maintenance.map(|notice| (maintenance::NOTICE, notice)));
         headers.extend(self.key_end.and_then(key_expiry::value).map(|end| (key_expiry::HEADER, end)));
+        self.tracker
     }
 }
 
@@ -154,13 +162,16 @@ impl Worker {
         let is_anthropic = dialect(&parts, &current) == Dialect::Anthropic;
         // One after the other: of a thousand answers that are waited for, none holds what its request came with any more. This future lasts as
         // long as the connection, so what takes much room in it is in boxes.
-        let mut notices = Notices::default();
+        let mut notices =
+            Notices { tracker: RequestTracker::begin(&self.telemetry, &parts, origin), ..Notices::default() };
         let answered =
             match Box::pin(self.decide(&current, parts, body, (origin, listener), authenticated, &mut notices)).await {
                 Ok(Decision::Answer(response)) => Ok(response),
                 Ok(Decision::Forward(request, limited)) => {
                     let (withheld, route) = (self.withheld_link.clone(), request.route());
-                    let sent = Box::pin(request.send(&self.upstream, &current, &self.scanner, reset, withheld)).await;
+                    let tracker = &mut notices.tracker;
+                    let sent = request.send(&self.upstream, &current, &self.scanner, reset, withheld, tracker);
+                    let sent = Box::pin(sent).await;
                     sent.inspect_err(|rejection| {
                         if let (Some(RefusalCode::Size), Some(caller)) = (rejection.code(), &limited) {
                             self.authenticator.note_denial(caller, route.path, rejection, origin);
@@ -183,8 +194,8 @@ impl Worker {
             }
             response.headers_mut().insert(REQUEST_ID, id);
         }
-        notices.write(response.headers_mut());
-        Ok(response)
+        let tracker = notices.write(response.headers_mut());
+        Ok(tracker.finish(response))
     }
 
     /// Writes into `notices` what a caller is told whose credential was accepted.
@@ -199,6 +210,7 @@ impl Worker {
     ) -> Result<Decision, Rejection> {
         let base = current.url.path();
         if let Some(probe) = Probe::of(&parts, base) {
+            notices.tracker.set_route(probe.path());
             return Ok(Decision::Answer(Box::pin(self.health.answer(probe, &self.upstream, &current.upstream)).await));
         }
         let decision = async {
@@ -227,9 +239,11 @@ impl Worker {
             let is_page =
                 pages::owns(target.path) || pages::answers_browser(target.path, matched.is_ok(), &parts.headers);
             if is_page {
+                notices.tracker.set_route(PAGES);
                 return Box::pin(self.page(&parts, &target, body, origin)).await.map(Decision::Answer);
             }
             let matched = matched?;
+            notices.tracker.set_route(matched.route.path);
             if let Access::Public(answer) = matched.route.access {
                 if parts.method == Method::GET && matches!(answer, Public::Heartbeat | Public::Version) {
                     // Programs ask these to find out whether a key is good. Never for HEAD: the stock client begins every command so.
@@ -261,10 +275,9 @@ impl Worker {
         authenticated.set();
         let now = self.clock.now();
         let maintenance = self.directory.maintenance(now);
-        *notices = Notices {
-            maintenance: maintenance.as_deref().and_then(maintenance::notice),
-            key_end: key_expiry::end_to_tell(&caller, now),
-        };
+        notices.maintenance = maintenance.as_deref().and_then(maintenance::notice);
+        notices.key_end = key_expiry::end_to_tell(&caller, now);
+        notices.tracker.set_caller(&caller);
         let body_limits = Limits::new(current);
         let body = match target.body_digest()? {
             None if caller.has_second_proof() && changes == Changes::Account && !request.body.is_end_stream() => {
@@ -337,7 +350,8 @@ impl Worker {
             )),
         };
         let caps = current.caps.of(&permitted.caller().user().role);
-        let counts = match (current.model_limits.is_empty(), current.usage || !budgets.is_empty()) {
+        let counts_use = current.usage || !budgets.is_empty() || notices.tracker.is_on();
+        let counts = match (current.model_limits.is_empty(), counts_use) {
             (false, _) => Counts::ByModel,
             (true, true) => Counts::Use,
             (true, false) => Counts::Nothing,

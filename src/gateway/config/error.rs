@@ -1,6 +1,7 @@
 //! What can be wrong with the settings, and where: file, line and column, variable or flag.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -130,6 +131,14 @@ pub enum ConfigError {
         /// The address.
         listen: String,
     },
+    /// Every machine could read the metrics.
+    #[error("metrics-listen is {listen} ({at}), which other machines can reach, but metrics-token-file is not set")]
+    OpenMetrics {
+        /// The place where it is set.
+        at: Source,
+        /// The address.
+        listen: SocketAddr,
+    },
     /// A rule for a role that there is not.
     #[error("{by} ({at}) names the role {role:?}, which is not defined")]
     UnknownRole {
@@ -196,6 +205,9 @@ impl ConfigError {
                  Or listen on 127.0.0.1."
             }
             Self::NoPublicUrl { .. } => "Set the URL that callers use, such as --public-url https://gpu.example.com",
+            Self::OpenMetrics { .. } => {
+                "Write a token to a file that only the gateway can read, and name that with metrics-token-file. Or listen on 127.0.0.1."
+            }
             Self::Policy { hint, .. } => hint,
             Self::HalfTls { .. } => {
                 "Set both: the certificate chain in tls-cert and its private key in tls-key, as PEM files."

@@ -110,6 +110,7 @@ pub fn read(inputs: &Inputs) -> Result<(Config, Sources), ConfigError> {
         ("secret-file", config.secret_file.as_mut()),
         ("tls-cert", config.tls_cert.as_mut()),
         ("tls-key", config.tls_key.as_mut()),
+        ("metrics-token-file", config.metrics_token_file.as_mut()),
         ("audit-key-file", config.audit_key_file.as_mut()),
         ("audit-checkpoint-file", config.audit_checkpoint_file.as_mut()),
     ];

@@ -111,6 +111,12 @@ fn check_combination(config: &Config, source: impl Fn(&str) -> Source) -> Result
         }
         _ => {}
     }
+    if let Some(listen) = config.metrics_listen
+        && !listen.ip().to_canonical().is_loopback()
+        && config.metrics_token_file.is_none()
+    {
+        return Err(ConfigError::OpenMetrics { at: source("metrics-listen"), listen });
+    }
     if let Some(role) = config.caps.roles().find(|role| !config.roles.is_defined(role)) {
         return Err(ConfigError::UnknownRole { at: source("caps"), role: role.to_string(), by: "caps" });
     }

@@ -241,6 +241,15 @@ settings! {
     "audit-checkpoint-file" => audit_checkpoint_file: Option<PathBuf> = "", "super::value::path", Restart,
         "the path of a file";
 
+    /// Where Prometheus reads metrics: http://ADDRESS:PORT/metrics. An address beyond loopback needs metrics-token-file. Empty: nowhere.
+    "metrics-listen" => metrics_listen: Option<SocketAddr> = "", "super::value::optional_address", Restart,
+        "ADDRESS:PORT such as 127.0.0.1:9464";
+
+    /// The file with the token that Prometheus must send (`Authorization: Bearer TOKEN`). It is read at each request. A file that every
+    /// account can read is refused. Empty: no token.
+    "metrics-token-file" => metrics_token_file: Option<PathBuf> = "", "super::value::path", Reload,
+        "the path of a file";
+
     /// How often the keys of an issuer are read at most, whatever key ids its tokens name.
     "jwks-min-interval" => jwks_min_interval: Duration = "30s", "super::value::time::<_, 1, 3600>", Reload,
         "a time from 1s to 1h, such as 30s";

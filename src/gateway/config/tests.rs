@@ -117,6 +117,8 @@ fn every_setting_can_be_set_in_each_layer() {
         ("time-zone", "Europe/Berlin"),
         ("audit-key-file", "/etc/audit.key"),
         ("audit-checkpoint-file", "/var/log/checkpoints"),
+        ("metrics-listen", "127.0.0.1:9464"),
+        ("metrics-token-file", "/etc/metrics-token"),
         ("jwks-min-interval", "2s"),
         ("jwks-grace", "48h"),
         ("threads", "3"),

@@ -200,6 +200,11 @@ pub fn address<'de, D: Deserializer<'de>>(value: D) -> Result<SocketAddr, D::Err
     read_text(value, parse_socket_address)
 }
 
+/// Where to listen, or nothing.
+pub fn optional_address<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SocketAddr>, D::Error> {
+    read_text(value, |text| if text.is_empty() { Ok(None) } else { parse_socket_address(text).map(Some) })
+}
+
 /// Several of them.
 pub fn socket_addresses<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<SocketAddr>, D::Error> {
     read_list(value, parse_socket_address)

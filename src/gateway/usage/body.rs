@@ -9,6 +9,7 @@ use http_body::{Frame, SizeHint};
 
 use super::meter::Meter;
 use super::response::Ended;
+use crate::gateway::telemetry::RequestTracker;
 
 /// The bytes of the longest end of a message.
 const LONGEST_END: usize = 4;
@@ -17,6 +18,8 @@ const LONGEST_END: usize = 4;
 pub struct MeteredBody<B: HttpBody> {
     body: B,
     meter: Option<Meter>,
+    /// Records the request.
+    tracker: RequestTracker,
     /// What comes after what was held back.
     end: Option<Result<(), BoxError>>,
     ended: bool,
@@ -25,9 +28,9 @@ pub struct MeteredBody<B: HttpBody> {
 }
 
 impl<B: HttpBody> MeteredBody<B> {
-    /// Counts `body`.
-    pub fn new(body: B, meter: Option<Meter>) -> Self {
-        Self { body, meter, end: None, ended: false, last: Vec::new() }
+    /// Counts `body`; the request is over when this is dropped.
+    pub fn new(body: B, meter: Option<Meter>, tracker: RequestTracker) -> Self {
+        Self { body, meter, tracker, end: None, ended: false, last: Vec::new() }
     }
 
     /// Whether its length is that of the upstream server's response.
@@ -77,7 +80,11 @@ where
                 return Poll::Ready(None);
             }
             let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
-            let Some(meter) = &mut this.meter else { return Poll::Ready(frame) };
+            let Some(meter) = &mut this.meter else {
+                let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref);
+                this.tracker.add_bytes(data.map_or(0, |data| data.len() as u64));
+                return Poll::Ready(frame);
+            };
             let (ended, end) = match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
@@ -122,6 +129,9 @@ impl<B: HttpBody> Drop for MeteredBody<B> {
             && let Some(meter) = &mut self.meter
         {
             let _ = meter.finish(Ended::Clean);
+        }
+        if let Some(meter) = &self.meter {
+            meter.report(&mut self.tracker);
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::gateway::policy_name::PolicyName;
 use crate::gateway::rejection::Dialect;
 use crate::gateway::routes::Route;
 use crate::gateway::store::{TokenCount, UsageRecord, UsageSeries, UsageStatus};
+use crate::gateway::telemetry::{InferenceSummary, RequestTracker};
 use crate::http::BodyFilter as _;
 use crate::keyspec::{CanonicalModel, holds_key};
 
@@ -152,7 +153,40 @@ impl Meter {
         self.scan.as_mut().map(|scan| scan.finish()).unwrap_or_default()
     }
 
+    /// Notes what the request used, now that it is over.
+    pub fn report(&self, tracker: &mut RequestTracker) {
+        tracker.add_bytes(self.bytes);
+        tracker.set_inference(|| {
+            let (status, tokens) = self.outcome();
+            let model = if self.names_known_model() { self.series.model.clone() } else { String::new() };
+            InferenceSummary {
+                model,
+                status,
+                tokens,
+                first_token: self.first_token.map(|at| at.saturating_sub(self.began)),
+            }
+        });
+    }
+
+    /// Whether the model's name may be kept. One that the upstream server does not know can be anything. Without an answer, it is one that it has
+    /// answered for before.
+    fn names_known_model(&self) -> bool {
+        let model = &self.series.model;
+        match self.http_status {
+            // A secret can be typed in the wrong place.
+            Some(status) => status.is_success() && (!holds_key(model) || self.collector.is_known_model(model)),
+            None => self.collector.is_known_model(model),
+        }
+    }
+
     fn outcome(&self) -> (UsageStatus, TokenCount) {
+        let (status, mut tokens) = self.counted();
+        // A larger number cannot be true, and sums of many must stay within what a database stores.
+        (tokens.input, tokens.output) = (tokens.input.min(MOST_TOKENS), tokens.output.min(MOST_TOKENS));
+        (status, tokens)
+    }
+
+    fn counted(&self) -> (UsageStatus, TokenCount) {
         let input = self.request.input();
         match (&self.scan, self.http_status, self.refused) {
             (Some(scan), _, _) => scan.result(self.ended, input),
@@ -178,9 +212,7 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        let (status, mut tokens) = self.outcome();
-        // A larger number cannot be true, and sums of many must stay within what a database stores.
-        (tokens.input, tokens.output) = (tokens.input.min(MOST_TOKENS), tokens.output.min(MOST_TOKENS));
+        let (status, tokens) = self.outcome();
         if let Some(hold) = self.hold.take() {
             hold.settle(tokens.input + tokens.output);
         }
@@ -189,19 +221,13 @@ impl Drop for Meter {
         }
         let now = self.collector.elapsed();
         let passed = |since: Duration| u64::try_from(since.saturating_sub(self.began).as_millis()).unwrap_or(u64::MAX);
-        let mut series = std::mem::replace(
+        if !self.names_known_model() {
+            self.series.model.clear();
+        }
+        let series = std::mem::replace(
             &mut self.series,
             UsageSeries { account: Uuid::nil(), credential: String::new(), model: String::new() },
         );
-        // A name that the upstream server does not know can be anything. Without an answer, it is one that it has answered for before.
-        let is_known = match self.http_status {
-            Some(status) => status.is_success(),
-            None => self.collector.is_known_model(&series.model),
-        };
-        // A secret can be typed in the wrong place.
-        if !is_known || (!self.collector.is_known_model(&series.model) && holds_key(&series.model)) {
-            series.model.clear();
-        }
         self.collector.record(UsageRecord {
             ended_at: self.collector.now(),
             series,
