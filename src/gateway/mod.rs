@@ -27,6 +27,7 @@ mod limits;
 mod local_day;
 mod log_throttle;
 mod maintenance;
+mod metrics_listener;
 mod model_access;
 mod model_limits;
 mod oidc;
@@ -72,6 +73,7 @@ pub use config::{
 pub use definitions::Definitions;
 pub use directory::{Directory, DirectoryError, machine};
 pub use lenient_path::{decode_model, redirect};
+pub use metrics_listener::MetricsListener;
 pub use password::{PasswordError, PasswordHash};
 pub use pending_devices::{PendingDevice, PendingDevices};
 pub use policy_name::{PolicyName, PolicyNameError};

@@ -11,10 +11,12 @@ use crate::cli::ServeArgs;
 use crate::exit::{Exit, Problem};
 use crate::gateway::audit::Sinks;
 use crate::gateway::{
-    self, AdminSocket, Clock, Config, DatabaseLocation, Directory, Gateway, LOCKED_OUT, PolicyName, Secret, Server,
-    Store,
+    self, AdminSocket, Clock, Config, DatabaseLocation, Directory, Gateway, LOCKED_OUT, MetricsListener, PolicyName,
+    Secret, Server, Store,
 };
+use crate::os_error::without_codes;
 use crate::signals;
+use tokio::task::JoinHandle;
 
 /// Between two writings of when credentials were last used.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
@@ -54,6 +56,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     // Before the database, so that what is wrong here shows at once.
     config.check_providers().map_err(|error| Problem::new(Exit::Usage, error))?;
     let (secret, server) = (database::secret(&config, &location)?, Server::bind(&config)?);
+    let metrics_listener = config.metrics_listen.map(bind_metrics).transpose()?;
     let store = database::open_when_reachable(app, &location).await?;
     let signer = match audit::signer(app, &config, &location).await {
         Ok(signer) => signer.map(Arc::new),
@@ -103,7 +106,11 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     let (requests, reload_requests) = (signals::stop_requests(), signals::reload_requests());
     // What was used of budgets, before there are requests.
     write_usage(&gateway, &*store, false).await;
-    announce(app, &gateway, &server.locals_of_environments(), is_new);
+    announce(app, &gateway, &server.locals_of_environments(), metrics_listener.as_ref(), is_new);
+    let measuring = metrics_listener.map(|listener| {
+        let (telemetry, config) = (gateway.telemetry.clone(), gateway.config.clone());
+        tokio::spawn(listener.serve(telemetry, config, gateway.log_throttle.clone(), gateway.clock.clone()))
+    });
 
     let recording = {
         let gateway = gateway.clone();
@@ -175,6 +182,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     signing.abort();
     recording.abort();
     counting.abort();
+    measuring.inspect(JoinHandle::abort);
     record_refusals(&gateway, true).await;
     write_usage(&gateway, &*store, true).await;
     flush(&gateway).await;
@@ -214,6 +222,17 @@ async fn bind_socket(
     }))
 }
 
+/// # Errors
+/// When the address cannot be had.
+fn bind_metrics(address: SocketAddr) -> anyhow::Result<MetricsListener> {
+    MetricsListener::bind(address).map_err(|error| {
+        let reason = without_codes(&error.to_string());
+        Problem::new(Exit::Failed, format!("cannot listen at {address} for metrics: {reason}"))
+            .hint("choose another address or port: metrics-listen")
+            .into()
+    })
+}
+
 /// An error and what to do about it, for the log.
 fn in_one_line(problem: &Problem) -> String {
     match &problem.hint {
@@ -251,7 +270,13 @@ async fn flush(gateway: &Gateway) {
 }
 
 /// Prints where it listens and, for an empty database, how to create the first administrator.
-fn announce(app: &App, gateway: &Gateway, environments: &[(PolicyName, SocketAddr)], is_new: bool) {
+fn announce(
+    app: &App,
+    gateway: &Gateway,
+    environments: &[(PolicyName, SocketAddr)],
+    metrics: Option<&MetricsListener>,
+    is_new: bool,
+) {
     let config = gateway.config.get();
     let url = &config.url;
     if config.behind_tls_proxy && config.trusted_proxies.is_empty() {
@@ -267,7 +292,7 @@ fn announce(app: &App, gateway: &Gateway, environments: &[(PolicyName, SocketAdd
         }
         let event = serde_json::json!({
             "url": url.to_string(), "listen": config.local.to_string(), "upstream": config.upstream.to_string(),
-            "environments": listeners, "setup_url": setup,
+            "environments": listeners, "metrics_url": metrics.map(MetricsListener::url), "setup_url": setup,
         });
         app.printer.event("listening", &event);
         return;
@@ -278,6 +303,9 @@ fn announce(app: &App, gateway: &Gateway, environments: &[(PolicyName, SocketAdd
     app.printer.report(&format!("Gateway listening at {url}{listening}, upstream {}", config.upstream));
     for (name, local) in environments {
         app.printer.report(&format!("Environment {name} listening at {local}"));
+    }
+    if let Some(metrics) = metrics {
+        app.printer.report(&format!("Metrics at {}", metrics.url()));
     }
     if let Some(setup) = setup {
         app.printer.report(&format!(

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use prometheus_client::encoding::{EncodeLabelSet, prometheus_text, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -20,10 +20,33 @@ const DURATIONS: [f64; 10] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 30.0, 120.
 /// Of the time to the first token, in seconds: a model that has to be loaded can take a minute.
 const FIRST_TOKENS: [f64; 10] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
 
-/// The media type of OpenMetrics.
-pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// That of Prometheus' older text format.
-pub const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// How metrics are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsFormat {
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+    /// Prometheus' older text format, 0.0.4.
+    PrometheusText,
+}
+
+impl MetricsFormat {
+    /// The one that a request accepts. Prometheus asks for OpenMetrics.
+    pub fn accepted_by(headers: &HeaderMap) -> Self {
+        let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        match accepted.any(|value| value.contains("application/openmetrics-text")) {
+            true => Self::OpenMetrics,
+            false => Self::PrometheusText,
+        }
+    }
+
+    /// Its media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::PrometheusText => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -133,12 +156,12 @@ impl Metrics {
         }
     }
 
-    /// All of them, as OpenMetrics or in the older text format.
-    pub fn encode(&self, is_openmetrics: bool) -> String {
+    /// All of them.
+    pub fn encode(&self, format: MetricsFormat) -> String {
         let mut out = String::new();
-        let encoded = match is_openmetrics {
-            true => text::encode(&mut out, &self.registry),
-            false => prometheus_text::encode(&mut out, &self.registry),
+        let encoded = match format {
+            MetricsFormat::OpenMetrics => text::encode(&mut out, &self.registry),
+            MetricsFormat::PrometheusText => prometheus_text::encode(&mut out, &self.registry),
         };
         // Writing to a string cannot fail.
         debug_assert!(encoded.is_ok());

@@ -7,8 +7,7 @@ mod summary;
 mod trace_id;
 mod tracker;
 
-pub use metrics::Metrics;
+pub use metrics::{Metrics, MetricsFormat};
 pub use recorder::Telemetry;
-pub use summary::{InferenceSummary, RequestSummary};
-pub use trace_id::TraceId;
+pub use summary::InferenceSummary;
 pub use tracker::RequestTracker;
