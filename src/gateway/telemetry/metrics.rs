@@ -4,6 +4,7 @@
 //! and addresses are never labels.
 
 use std::fmt;
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, StatusCode, header};
 use prometheus_client::encoding::{EncodeLabelSet, prometheus_text, text};
@@ -13,6 +14,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::model_labels::{ModelLabel, ModelLabels};
+use super::process_metrics::ProcessMetrics;
+use super::state_metrics::{StateMetric, StateMetrics};
 use super::summary::{CALLER_LEFT, InferenceSummary, RequestSummary};
 
 /// The limits of the buckets of whole requests, in seconds: an API call takes milliseconds, a long answer minutes.
@@ -85,6 +88,7 @@ type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 /// See the module.
 pub struct Metrics {
     registry: Registry,
+    state: Arc<StateMetrics>,
     models: ModelLabels,
     requests: Family<RequestLabels, Counter>,
     durations: Histograms<RouteLabels>,
@@ -96,7 +100,11 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("ollama_auth");
+        let mut all = Registry::default();
+        all.register_collector(Box::new(ProcessMetrics));
+        let registry = all.sub_registry_with_prefix("ollama_auth");
+        let state = Arc::<StateMetrics>::default();
+        registry.register_collector(Box::new(state.clone()));
         let (durations, first_tokens): (Histograms<_>, Histograms<_>) = (
             Family::new_with_constructor(|| Histogram::new(DURATIONS)),
             Family::new_with_constructor(|| Histogram::new(FIRST_TOKENS)),
@@ -122,7 +130,7 @@ impl Default for Metrics {
             first_tokens.clone(),
         );
         let models = ModelLabels::default();
-        Self { registry, models, requests, durations, response_bytes, inferences, tokens, first_tokens }
+        Self { registry: all, state, models, requests, durations, response_bytes, inferences, tokens, first_tokens }
     }
 }
 
@@ -138,6 +146,11 @@ impl Metrics {
         if let Some(inference) = &request.inference {
             self.count_inference(inference);
         }
+    }
+
+    /// Replaces the metrics of the gateway's state.
+    pub fn set_state(&self, all: Vec<StateMetric>) {
+        self.state.set(all);
     }
 
     fn count_inference(&self, inference: &InferenceSummary) {

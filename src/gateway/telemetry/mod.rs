@@ -2,12 +2,15 @@
 
 mod metrics;
 mod model_labels;
+mod process_metrics;
 mod recorder;
+mod state_metrics;
 mod summary;
 mod trace_id;
 mod tracker;
 
 pub use metrics::{Metrics, MetricsFormat};
 pub use recorder::Telemetry;
+pub use state_metrics::StateMetric;
 pub use summary::InferenceSummary;
 pub use tracker::RequestTracker;
