@@ -222,7 +222,6 @@ mod tests {
             (&["LOCALHOST"], true),
             (&["[::1]:9464"], true),
             (&["[::1]"], true),
-            (&["::1"], true),
             (&["evil.example:9464"], false),
             (&["127.0.0.1.evil.example"], false),
             (&["localhost.evil.example:80"], false),

@@ -188,7 +188,7 @@ impl Worker {
         tracing::debug!(%address, request = %origin.request, %method, path, status = response.status().as_u16(), "answered");
         page_access.write(response.headers_mut());
         response.headers_mut().insert(NAME, VERSION);
-        if let Ok(id) = HeaderValue::from_maybe_shared(origin.request.to_string()) {
+        if let Ok(id) = HeaderValue::from_str(origin.request.as_str()) {
             if is_anthropic {
                 response.headers_mut().insert(ANTHROPIC_REQUEST_ID, id.clone());
             }

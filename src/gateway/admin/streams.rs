@@ -22,7 +22,7 @@ impl AdminContext<'_> {
     /// Cuts off the response to the request whose id begins so. Also returns whether the event of it is stored.
     pub(super) async fn end_stream(&self, id: &str, reason: Option<&str>) -> Result<(AdminReply, bool), AdminError> {
         let mut found = self.serving()?.streams.all();
-        found.retain(|stream| id.len() >= SHORTEST_ID && stream.request.origin.request.to_string().starts_with(id));
+        found.retain(|stream| id.len() >= SHORTEST_ID && stream.request.origin.request.as_str().starts_with(id));
         let stream = match found.as_slice() {
             [stream] if stream.end() => stream,
             [] | [_] => return Err(AdminError::NoStream(id.to_owned())),

@@ -3,8 +3,10 @@
 use std::borrow::Cow;
 use std::ops::AddAssign;
 
+use ipnet::IpNet;
 use uuid::Uuid;
 
+use crate::gateway::origin::RequestId;
 use crate::gateway::policy_name::PolicyName;
 
 /// How a request ended.
@@ -62,10 +64,10 @@ pub struct UsageRecord {
     pub credential: String,
     /// The environment that it was in.
     pub environment: Option<PolicyName>,
-    /// The caller's network, `192.0.2.0/24` or `2001:db8::/48`.
-    pub network: String,
-    /// The id of the request, as in the log.
-    pub request: String,
+    /// The caller's network: of IPv4 a /24, of IPv6 a /48.
+    pub network: IpNet,
+    /// The request.
+    pub request: RequestId,
     /// The path of the route.
     pub route: Cow<'static, str>,
     /// The HTTP status of the response; 0 if none came.

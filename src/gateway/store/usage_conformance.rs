@@ -34,8 +34,8 @@ pub fn record(series: UsageSeries, ended_at: i64) -> UsageRecord {
         credential: "key:b".to_owned(),
         series,
         environment: Some("production".parse().unwrap()),
-        network: "192.0.2.0/24".to_owned(),
-        request: format!("r{ended_at}"),
+        network: "192.0.2.0/24".parse().unwrap(),
+        request: format!("{ended_at:032x}").parse().unwrap(),
         route: "/api/chat".into(),
         http_status: 200,
         status: UsageStatus::ALL[usize::try_from(ended_at).unwrap() % 4],
@@ -162,7 +162,6 @@ pub async fn absurd_values_are_stored(store: &dyn Store) {
     let most = u64::MAX;
     let tokens = TokenCount { input: most, output: most, is_estimate: false };
     batch.records.push(UsageRecord {
-        request: name.clone(),
         credential: name.clone(),
         http_status: u16::MAX,
         tokens,

@@ -233,8 +233,8 @@ impl Drop for Meter {
             series,
             credential: std::mem::take(&mut self.credential),
             environment: self.environment,
-            network: network_text(self.origin.address),
-            request: self.origin.request.to_string(),
+            network: network(self.origin.address),
+            request: self.origin.request,
             route: self.route.path.into(),
             http_status: self.http_status.map_or(0, |status| status.as_u16()),
             status,
@@ -247,7 +247,7 @@ impl Drop for Meter {
 }
 
 /// The network of an address: of IPv4 its /24, of IPv6 its /48.
-fn network_text(address: IpAddr) -> String {
+fn network(address: IpAddr) -> IpNet {
     let length = if address.is_ipv4() { 24 } else { 48 };
-    IpNet::new(address, length).map_or_else(|_| String::new(), |network| network.trunc().to_string())
+    IpNet::new(address, length).map_or_else(|_| address.into(), |network| network.trunc())
 }

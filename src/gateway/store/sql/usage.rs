@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
+use ipnet::IpNet;
 use sqlx::Error;
 
 use super::Connection;
@@ -104,14 +105,14 @@ async fn add_records<'a>(
     numbers: &Numbers<'_>,
     uptime: i64,
 ) -> Result<(), Error> {
-    let mut texts = Texts::default();
+    let (mut texts, mut networks) = (Texts::default(), HashMap::<IpNet, Arc<str>>::new());
     let values = |row: &mut RowValues, record: &'a UsageRecord| {
         row.add(record.ended_at)?;
         row.add(numbers.of(&record.series).map(i64::from))?;
         row.add(texts.shared(&record.credential))?;
         row.add(record.environment.as_ref().map(|name| name.as_str()))?;
-        row.add(texts.shared(&record.network))?;
-        row.add(text(&record.request))?;
+        row.add(networks.entry(record.network).or_insert_with(|| record.network.to_string().into()).clone())?;
+        row.add(record.request.as_str())?;
         row.add(texts.shared(&record.route))?;
         row.add(i64::from(record.http_status))?;
         row.add(texts.shared(record.status.name()))?;
