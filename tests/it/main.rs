@@ -89,6 +89,7 @@ mod gateway_limits;
 #[cfg(feature = "gateway")]
 mod gateway_maintenance;
 #[cfg(feature = "gateway")]
+mod gateway_metrics;
 mod gateway_pages;
 #[cfg(feature = "gateway")]
 mod gateway_policy;

@@ -201,7 +201,7 @@ impl Authenticator {
         };
         if user.disabled {
             refuse(&user.name, RefusalCode::DisabledAccount, "the account is disabled");
-            return Err(Rejection::new(403, "this account is disabled"));
+            return Err(Rejection::new(403, "this account is disabled").because(RefusalCode::DisabledAccount));
         }
         if let Some((what, name)) = caller.suspended() {
             refuse(&name, RefusalCode::Suspended, &format!("the {what} is suspended"));
@@ -210,7 +210,7 @@ impl Authenticator {
         if caller.role().base.is_none() {
             let message = format!("the role {} of this account is not defined at this gateway", user.role);
             refuse(&user.name, RefusalCode::UndefinedRole, &message);
-            return Err(Rejection::new(403, message));
+            return Err(Rejection::new(403, message).because(RefusalCode::UndefinedRole));
         }
         self.refuse_address(caller, origin)
     }
@@ -250,7 +250,8 @@ impl Authenticator {
             let event =
                 Event::new(now, Actor::Gateway, REFUSED, "(an unknown API key)").refused(RefusalCode::UnknownKey);
             self.note_refusal(event, origin, "unknown API key");
-            Rejection::unauthorized(format!("unauthorized: {}", credential::problem_of_key(text.expose_secret())))
+            let message = format!("unauthorized: {}", credential::problem_of_key(text.expose_secret()));
+            Rejection::unauthorized(message).because(RefusalCode::UnknownKey)
         };
         let key = ApiKey::parse(text.expose_secret()).map_err(|_| unknown())?;
         let hash = key.hash();
@@ -276,7 +277,7 @@ impl Authenticator {
         let key = &known.credential;
         // The look-up compares hashes of what the caller sent; this comparison is in constant time besides.
         if key.hash != *hash {
-            return Err(Rejection::unauthorized("unauthorized: unknown API key"));
+            return Err(Rejection::unauthorized("unauthorized: unknown API key").because(RefusalCode::UnknownKey));
         }
         if !key.is_live(now) {
             let (how, code) = end(key.revoked_at.is_some());
@@ -304,7 +305,7 @@ impl Authenticator {
             None => event,
         };
         self.note_refusal(event, origin, how);
-        Rejection::unauthorized(format!("unauthorized: this API key {how}"))
+        Rejection::unauthorized(format!("unauthorized: this API key {how}")).because(code)
     }
 
     /// Why a caller is refused whose credential is not [accepted](Self::still_accepts) any more.

@@ -99,7 +99,7 @@ impl Authenticator {
             let event = Event::new(moment.now, caller.actor(), REFUSED, proof.key.fingerprint());
             let event = event.refused(RefusalCode::InvalidSignature).of_account(caller.user());
             self.note_refusal(event, origin, "the device is not one of the account of the API key");
-            return Err(Rejection::unauthorized(message));
+            return Err(Rejection::unauthorized(message).because(RefusalCode::InvalidSignature));
         };
         self.accept(&proof, &known, reuse, (target, origin, changes), moment).await?;
         if is_new {
@@ -126,13 +126,14 @@ impl Authenticator {
         let is_new = known.is_none();
         let refused = |code| {
             let actor = actor.clone();
-            move |rejection: &Rejection| {
+            move |rejection: Rejection| {
                 let event = Event::new(now, actor, REFUSED, "(a signature)").refused(code);
                 self.note_refusal(event, origin, rejection.message());
+                rejection.because(code)
             }
         };
-        let proof = known.map_or_else(prove, Ok).inspect_err(|error| refused(RefusalCode::InvalidSignature)(error))?;
-        of_now(proof.ts, freshness).inspect_err(|error| refused(RefusalCode::SignatureTime)(error))?;
+        let proof = known.map_or_else(prove, Ok).map_err(refused(RefusalCode::InvalidSignature))?;
+        of_now(proof.ts, freshness).map_err(refused(RefusalCode::SignatureTime))?;
         Ok((proof, is_new))
     }
 
@@ -170,7 +171,8 @@ impl Authenticator {
             Verdict::Spent => return Err(Rejection::unauthorized("unauthorized: this signature was used already")),
             Verdict::Stolen(first) => {
                 self.report_replay(known, target, origin, first, now);
-                return Err(Rejection::unauthorized("unauthorized: this signature was used from another address"));
+                let message = "unauthorized: this signature was used from another address";
+                return Err(Rejection::unauthorized(message).because(RefusalCode::ReplayedSignature));
             }
             Verdict::Forgotten(mark) => return Err(forgotten(mark, now, tolerance)),
             Verdict::TooManyOfDevice => return too_many("this device"),

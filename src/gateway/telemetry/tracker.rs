@@ -88,8 +88,13 @@ impl RequestTracker {
         if !self.is_on() {
             return response;
         }
-        let code = response.extensions().get::<RefusalCode>().copied();
-        self.note(|summary| (summary.status, summary.code) = (response.status().as_u16(), code));
+        let (status, code) = (response.status().as_u16(), response.extensions().get::<RefusalCode>().copied());
+        self.note(|summary| {
+            summary.status = status;
+            // As in the event log.
+            let other = (status == 403 && summary.caller.is_some()).then_some(RefusalCode::Rights);
+            summary.code = code.or(other);
+        });
         match response.body().size_hint().exact() {
             Some(length) => {
                 self.note(|summary| summary.bytes = if summary.method == Method::HEAD { 0 } else { length });
