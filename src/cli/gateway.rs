@@ -44,6 +44,7 @@ pub enum GatewayCommand {
     Approve(ApproveArgs),
     Audit(Box<AuditArgs>),
     Usage(Box<GatewayUsageArgs>),
+    Status(GatewayStatusArgs),
     Top(TopArgs),
 }
 
@@ -104,6 +105,23 @@ pub struct InitArgs {
     /// Overwrite an existing file
     #[arg(long)]
     pub force: bool,
+}
+
+/// Show whether the gateway is well
+///
+/// Says on one screen how the gateway of this machine is: its upstream server, database, certificate, limits, event log and latest refusals.
+/// Exits with 8 if something is wrong, and says what to do about it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+# Look whether all is well
+ollama-auth gateway status
+
+# Have a monitoring system look: 0 is well, 8 is not
+ollama-auth gateway status --json")]
+pub struct GatewayStatusArgs {
+    /// Which database
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 }
 
 /// Show who streams what, and end a response

@@ -48,7 +48,7 @@ pub use credential::{ApiArg, ApiArgs, ExecArgs, PrintFormat, TokenArgs, UsageArg
 #[cfg(feature = "gateway")]
 pub use database::{BackupArgs, CopyArgs, DatabaseArgs, DbCommand};
 #[cfg(feature = "gateway")]
-pub use gateway::{ApproveArgs, GatewayCommand, InitArgs, QuickstartArgs, ServeArgs, TopArgs};
+pub use gateway::{ApproveArgs, GatewayCommand, GatewayStatusArgs, InitArgs, QuickstartArgs, ServeArgs, TopArgs};
 #[cfg(feature = "gateway")]
 pub use gateway_usage::{GatewayUsageArgs, UsageByArg, UsageTimeArg};
 #[cfg(feature = "gateway")]

@@ -24,6 +24,7 @@ use super::refusals::{Kind, Refusals};
 use super::secret::Secret;
 use super::signin_link_filter::Report;
 use super::stack::Worker;
+use super::status::{StatusCollector, StatusParts};
 use super::store::{Actor, Change, Event, Retention, StoreError};
 use super::telemetry::{Metrics, Telemetry};
 use super::usage::UsageCollector;
@@ -122,7 +123,21 @@ impl Gateway {
         }));
         let streams = Arc::new(OpenStreams::new(directory.clone(), config.clone(), clock.clone()));
         let usage = Arc::new(UsageCollector::new(config.clone(), budgets.clone(), clock.clone()));
+        let (health, scanner) = (Arc::new(Health::new(directory.clone())), Arc::<Scanner>::default());
+        let status = Arc::new(StatusCollector::new(StatusParts {
+            directory: directory.clone(),
+            pending_devices: pending_devices.clone(),
+            config: config.clone(),
+            limiter: limiter.clone(),
+            budgets: budgets.clone(),
+            streams: streams.clone(),
+            scanner: scanner.clone(),
+            usage: usage.clone(),
+            health: health.clone(),
+            clock: clock.clone(),
+        }));
         let administration = Arc::new(RunningGateway {
+            status,
             limiter: limiter.clone(),
             budgets: budgets.clone(),
             directory: directory.clone(),
@@ -154,7 +169,6 @@ impl Gateway {
                 tracing::warn!("withheld the sign-in link of the upstream server from a response");
             }
         });
-        let health = Arc::new(Health::new(directory.clone()));
         let metrics = config.get().metrics_listen.map(|_| Arc::<Metrics>::default());
         let telemetry = Arc::new(Telemetry::new(metrics, clock.clone()));
         Self {
@@ -168,7 +182,7 @@ impl Gateway {
             recording: Arc::default(),
             clock,
             issuers,
-            scanner: Arc::default(),
+            scanner,
             authenticator,
             accounts,
             limiter,

@@ -95,6 +95,11 @@ impl Health {
         self.checked(client, url, |checked| checked.upstream.clone()).await
     }
 
+    /// What is known of the upstream server, and whether the database can be read.
+    pub async fn check(&self, client: &Http1Client, url: &BaseUrl) -> (Option<UpstreamStatus>, bool) {
+        self.checked(client, url, |checked| (checked.upstream.clone(), checked.database)).await
+    }
+
     /// Answers a health check. No more is said than which part is at fault.
     pub async fn answer(&self, probe: Probe, client: &Http1Client, url: &BaseUrl) -> Response<Body> {
         if probe == Probe::Live {

@@ -50,6 +50,7 @@ mod server;
 mod signin_link;
 mod signin_link_filter;
 mod stack;
+mod status;
 mod store;
 mod target;
 mod telemetry;
@@ -82,6 +83,7 @@ pub use rejection::{Dialect, Rejection};
 pub use routes::{Access, Account, find as find_route};
 pub use secret::Secret;
 pub use server::{ServeError, Server};
+pub use status::{Problem as StatusProblem, Signing, StatusReport};
 pub use store::{
     AuditReader, Change, CopiedTable, DatabaseLocation, Device, Event, EventFilter, EventPage, InvitationId,
     InvitationState, LinePage, PostgresAddress, RecordedEvent, Role, RoleError, SqliteStore, Store, StoreError, User,

@@ -21,7 +21,7 @@ use crate::gateway::config::{Config, SETTINGS};
 use crate::gateway::host::{Listener, share};
 use crate::gateway::policy_name::PolicyName;
 use crate::gateway::stack::Worker;
-use crate::gateway::tls::{TlsError, server_config};
+use crate::gateway::tls::{self, TlsError, TlsIdentity};
 use crate::http::server;
 use crate::http::server::{ConnectionSlot, ConnectionSlots};
 use crate::http::{AuthenticatedFlag, CallerStream, Http1Client, ResetOnClose};
@@ -94,7 +94,7 @@ pub struct Server {
     /// That of the gateway, then those of environments.
     listeners: Vec<(TcpListener, Listener)>,
     local: SocketAddr,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<TlsIdentity>,
 }
 
 /// A connection that was accepted.
@@ -114,7 +114,7 @@ impl Server {
     /// # Errors
     /// [`ServeError::Listen`], [`ServeError::Tls`].
     pub fn bind(config: &Config) -> Result<Self, ServeError> {
-        let tls = config.tls().map(server_config).transpose()?;
+        let tls = config.tls().map(tls::load).transpose()?;
         let listen = |address: SocketAddr, environment: Option<PolicyName>| {
             let problem = |source| ServeError::Listen { address, environment, source };
             let listener = server::listen(address).map_err(problem)?;
@@ -159,7 +159,9 @@ impl Server {
         for (listener, means) in self.listeners {
             listeners.all.push((tokio::net::TcpListener::from_std(listener).map_err(ServeError::Start)?, means));
         }
-        let tls = Arc::new(RwLock::new(self.tls));
+        let observed = &gateway.administration.status.observed;
+        observed.set_certificate(self.tls.as_ref().and_then(|identity| identity.not_after));
+        let tls = Arc::new(RwLock::new(self.tls.map(|identity| identity.config)));
         let (draining, drain) = watch::channel(false);
         let count = threads_for(&config);
         let most = server::room_for(config.max_connections.min(u32::MAX as usize), count);
@@ -188,6 +190,7 @@ impl Server {
             threads.push(give);
         }
         let (permits, slots) = (Arc::new(Semaphore::new(most)), ConnectionSlots::default());
+        observed.set_connections(permits.clone(), most);
         let by_tls = tls.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_some();
         let streams = gateway.streams.clone();
         let cutting = tokio::spawn(async move { streams.watch().await });
@@ -289,7 +292,7 @@ fn threads_for(config: &Config) -> usize {
 
 fn reconfigure(gateway: &Gateway, tls: &RwLock<Option<Arc<ServerConfig>>>, read: &impl Fn() -> Result<Config, String>) {
     let applied = read().and_then(|mut config| {
-        let fresh = config.tls().map(server_config).transpose().map_err(|error| error.to_string())?;
+        let fresh = config.tls().map(tls::load).transpose().map_err(|error| error.to_string())?;
         let (kept, is_tls) = (config.keep_until_restart(&gateway.config.get()), config.tls().is_some());
         gateway.reconfigure(config)?;
         Ok((kept, is_tls, fresh))
@@ -300,6 +303,9 @@ fn reconfigure(gateway: &Gateway, tls: &RwLock<Option<Arc<ServerConfig>>>, read:
                 tracing::warn!(settings = kept.join(", "), "these settings change only at the next start");
             }
             if fresh.is_some() == is_tls {
+                let not_after = fresh.as_ref().and_then(|identity| identity.not_after);
+                gateway.administration.status.observed.set_certificate(not_after);
+                let fresh = fresh.map(|identity| identity.config);
                 *tls.write().unwrap_or_else(std::sync::PoisonError::into_inner) = fresh;
             }
             tracing::info!("configuration reloaded");

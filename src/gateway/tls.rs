@@ -9,6 +9,8 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
 use zeroize::Zeroizing;
 
 use crate::disk::shell_quoted;
@@ -45,11 +47,20 @@ impl TlsError {
     }
 }
 
-/// Reads certificate chain and key. Only HTTP/1.1 is offered.
+/// A certificate with its key, ready to serve with.
+#[derive(Clone)]
+pub struct TlsIdentity {
+    /// Only HTTP/1.1 is offered.
+    pub config: Arc<ServerConfig>,
+    /// When the certificate expires, in Unix seconds; `None` if that cannot be read.
+    pub not_after: Option<i64>,
+}
+
+/// Reads certificate chain and key.
 ///
 /// # Errors
 /// [`TlsError`].
-pub fn server_config(files: TlsFiles<'_>) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn load(files: TlsFiles<'_>) -> Result<TlsIdentity, TlsError> {
     let problem = |file: &Path, reason: String| TlsError::Unusable { file: file.to_owned(), reason };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(files.cert)
         .and_then(Iterator::collect)
@@ -57,6 +68,7 @@ pub fn server_config(files: TlsFiles<'_>) -> Result<Arc<ServerConfig>, TlsError>
     if chain.is_empty() {
         return Err(problem(files.cert, "it holds no certificate in PEM form".to_owned()));
     }
+    let not_after = chain.first().and_then(expiry);
     let pem = read_key(files.key)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| match error {
         PemError::NoItemsFound => problem(files.key, "it holds no private key in PEM form".to_owned()),
@@ -74,7 +86,14 @@ pub fn server_config(files: TlsFiles<'_>) -> Result<Arc<ServerConfig>, TlsError>
             error => problem(files.cert, error.to_string()),
         })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(TlsIdentity { config: Arc::new(config), not_after })
+}
+
+/// When a certificate expires, in Unix seconds.
+fn expiry(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    let not_after = certificate.tbs_certificate().validity().not_after;
+    i64::try_from(not_after.to_unix_duration().as_secs()).ok()
 }
 
 /// Reads a private key, unless every account may: a key is read by a service account, often through a group of its own (as

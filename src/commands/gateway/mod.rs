@@ -13,7 +13,9 @@ mod offline;
 mod outage;
 mod policy;
 mod role;
+mod running;
 pub mod serve;
+mod status;
 mod suspended;
 mod top;
 mod usage;
@@ -39,6 +41,7 @@ pub async fn run(app: &App, command: GatewayCommand) -> anyhow::Result<Exit> {
         GatewayCommand::Policy(command) => policy::run(app, command).await,
         GatewayCommand::Workload(command) => workload::run(app, command).await,
         GatewayCommand::Usage(args) => usage::run(app, &args).await,
+        GatewayCommand::Status(args) => status::run(app, &args).await,
         GatewayCommand::Top(args) => top::run(app, args).await,
     }
 }

@@ -12,7 +12,7 @@ use crate::exit::{Exit, Problem};
 use crate::gateway::audit::Sinks;
 use crate::gateway::{
     self, AdminSocket, Clock, Config, DatabaseLocation, Directory, Gateway, LOCKED_OUT, MetricsListener, PolicyName,
-    Secret, Server, Store,
+    Secret, Server, Signing, Store,
 };
 use crate::os_error::without_codes;
 use crate::signals;
@@ -58,12 +58,15 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     let (secret, server) = (database::secret(&config, &location)?, Server::bind(&config)?);
     let metrics_listener = config.metrics_listen.map(bind_metrics).transpose()?;
     let store = database::open_when_reachable(app, &location).await?;
-    let signer = match audit::signer(app, &config, &location).await {
-        Ok(signer) => signer.map(Arc::new),
+    let (signer, signing) = match audit::signer(app, &config, &location).await {
+        Ok(signer) => {
+            let signer = signer.map(Arc::new);
+            (signer.clone(), signer.map(Signing::By))
+        }
         // It serves and records all the same.
         Err(error) => {
             tracing::warn!(%error, "checkpoints of the event log are not signed");
-            None
+            (None, Some(Signing::Failed(error.to_string())))
         }
     };
     let fingerprint = *secret.key("fingerprint");
@@ -74,6 +77,10 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
             .into());
     }
     gateway.count_gateways().await;
+    let observed = &gateway.administration.status.observed;
+    if let Some(signing) = signing {
+        observed.set_signing(signing);
+    }
     if let Some(signer) = &signer {
         let _ = gateway.administration.make_checkpoint.set(audit::make_checkpoint(signer.clone(), store.clone()));
     }
@@ -102,6 +109,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
         let config = gateway.config.clone();
         Sinks::start(store.clone(), app.paths.data.join("gateway"), move || config.get().audit_sinks.clone())
     };
+    observed.set_sinks(sinks.states());
     // Before the announcement: otherwise a signal right after it would end the process without a shutdown.
     let (requests, reload_requests) = (signals::stop_requests(), signals::reload_requests());
     // What was used of budgets, before there are requests.

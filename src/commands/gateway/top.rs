@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{admin, database, outage};
+use super::running::{self, RunningReplies};
+use super::{admin, database};
 use crate::app::App;
 use crate::cli::TopArgs;
 use crate::commands::keys::short;
 use crate::exit::{Exit, Problem};
-use crate::gateway::admin::{AskError, ask};
 use crate::gateway::{AdminError, AdminReply, AdminRequest, DatabaseLocation, StreamRow};
 use crate::relative_time;
 use crate::signals;
@@ -54,7 +54,7 @@ pub async fn run(app: &App, args: TopArgs) -> anyhow::Result<Exit> {
 
 async fn list(app: &App, location: &DatabaseLocation) -> anyhow::Result<Vec<StreamRow>> {
     let mut all = Vec::new();
-    for (gateway, reply) in ask_all(app, location, &AdminRequest::ListStreams).await? {
+    for (gateway, reply) in replies(app, location, &AdminRequest::ListStreams).await? {
         let AdminReply::Streams(streams) = reply? else { return Err(admin::unexpected_reply().into()) };
         all.extend(streams.into_iter().map(|stream| StreamRow { gateway: gateway.clone(), ..stream }));
     }
@@ -64,7 +64,7 @@ async fn list(app: &App, location: &DatabaseLocation) -> anyhow::Result<Vec<Stre
 async fn end(app: &App, location: &DatabaseLocation, id: String, reason: Option<String>) -> anyhow::Result<Exit> {
     let request = AdminRequest::EndStream { id, reason };
     let mut failed = None;
-    for (_, reply) in ask_all(app, location, &request).await? {
+    for (_, reply) in replies(app, location, &request).await? {
         match reply {
             Ok(AdminReply::StreamEnded(stream)) => {
                 app.printer.success(&format!("Ended the request {} of {}", stream.id, stream.user));
@@ -85,37 +85,17 @@ async fn end(app: &App, location: &DatabaseLocation, id: String, reason: Option<
     Err(Problem { hint: error.hint(), ..Problem::new(exit, error.to_string()) }.into())
 }
 
-/// What each gateway of this machine on that database replies; with where it listens, if there may be several.
-async fn ask_all(
+/// What each gateway says, as far as it answers.
+async fn replies(
     app: &App,
     location: &DatabaseLocation,
     request: &AdminRequest,
 ) -> anyhow::Result<Vec<(Option<String>, Result<AdminReply, AdminError>)>> {
-    match location {
-        DatabaseLocation::File(path) => match ask(path, request).await {
-            Ok(reply) => Ok(vec![(None, reply)]),
-            Err(AskError::NotRunning) => Err(not_serving().into()),
-            #[cfg(unix)]
-            Err(AskError::NotUnderstood) => Err(admin::unexpected_reply().into()),
-            #[cfg(unix)]
-            Err(error) => Err(error.into()),
-        },
-        DatabaseLocation::Postgres(address) => {
-            let (replies, silent) = outage::ask_gateways(app, address, request).await?;
-            for reason in &silent {
-                app.printer.warn(reason);
-            }
-            if replies.is_empty() {
-                return Err(not_serving().into());
-            }
-            Ok(replies.into_iter().map(|replica| (Some(replica.gateway), replica.reply)).collect())
-        }
+    let RunningReplies { replies, silent } = running::ask_all(app, location, request).await?;
+    for reason in &silent {
+        app.printer.warn(reason);
     }
-}
-
-fn not_serving() -> Problem {
-    let error = AdminError::NotServing;
-    Problem { hint: error.hint(), ..Problem::new(Exit::Failed, error.to_string()) }
+    if replies.is_empty() { Err(running::not_serving().into()) } else { Ok(replies) }
 }
 
 fn print(app: &App, streams: &[StreamRow]) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ use super::explanation::{Explanation, Question};
 use super::rows::{DeviceRow, InvitationRow, KeyRow, MaintenanceRow, PolicyCheck, StreamRow, UserRow};
 use super::usage_question::{UsageQuestion, UsageReply};
 use crate::gateway::policy_name::PolicyName;
+use crate::gateway::status::StatusReport;
 use crate::gateway::store::{InvitationId, InvitationToken};
 use crate::gateway::{EventFilter, EventPage, PasswordHash, RecordedEvent, Role};
 use crate::identity::PublicKey;
@@ -145,6 +146,8 @@ pub enum AdminRequest {
     },
     /// What would become of a request.
     ExplainPolicy(Box<Question>),
+    /// How the gateway is.
+    Status,
     /// The responses under way.
     ListStreams,
     /// End one of them.
@@ -312,6 +315,8 @@ pub enum AdminReply {
     Events(Vec<RecordedEvent>),
     /// A page of them.
     EventPage(EventPage),
+    /// How the gateway is.
+    Status(Box<StatusReport>),
     /// The responses under way, the oldest first.
     Streams(Vec<StreamRow>),
     /// One that was ended, as it was.

@@ -27,6 +27,7 @@ mod socket;
 mod socket_folder;
 #[cfg(not(unix))]
 mod socket_unsupported;
+mod status;
 mod streams;
 mod suspend;
 mod usage;

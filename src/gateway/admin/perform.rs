@@ -96,6 +96,7 @@ pub async fn perform(context: &AdminContext<'_>, request: AdminRequest) -> Resul
         AdminRequest::Approve { device, user } => context.approve(device, &user).await,
         AdminRequest::CheckPolicy { text, before } => context.check_policy(text, before).map(AdminReply::PolicyChecked),
         AdminRequest::ExplainPolicy(question) => context.explain(*question).await.map(AdminReply::PolicyExplained),
+        AdminRequest::Status => context.status().await,
         AdminRequest::ListStreams => context.list_streams(),
         AdminRequest::EndStream { id, reason } => {
             context.end_stream(&id, reason.as_deref()).await.map(|(reply, _)| reply)

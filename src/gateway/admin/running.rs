@@ -10,6 +10,7 @@ use crate::gateway::clock::Clock;
 use crate::gateway::directory::Directory;
 use crate::gateway::limits::{Budgets, Limiter};
 use crate::gateway::pending_devices::PendingDevices;
+use crate::gateway::status::StatusCollector;
 
 /// Makes a checkpoint of the event log at that Unix second; the error is a message.
 pub type MakeCheckpoint = Box<dyn Fn(i64) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
@@ -32,6 +33,8 @@ pub struct RunningGateway {
     pub budgets: Arc<Budgets>,
     /// Signs the event log; empty where nothing is signed.
     pub make_checkpoint: OnceLock<MakeCheckpoint>,
+    /// Reports how the gateway is.
+    pub status: Arc<StatusCollector>,
     /// The clock.
     pub clock: Clock,
 }

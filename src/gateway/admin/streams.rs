@@ -48,7 +48,11 @@ impl AdminContext<'_> {
         Ok((AdminReply::StreamEnded(row), stored))
     }
 
-    fn serving(&self) -> Result<&RunningGateway, AdminError> {
+    /// The gateway, if one runs.
+    ///
+    /// # Errors
+    /// [`AdminError::NotServing`].
+    pub(super) fn serving(&self) -> Result<&RunningGateway, AdminError> {
         self.running.ok_or(AdminError::NotServing)
     }
 }

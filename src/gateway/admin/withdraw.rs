@@ -77,6 +77,7 @@ impl AdminContext<'_> {
                 let stored = self.is_stored(is_new, &change).await;
                 Ok((self.suspended_reply(&what, true)?, stored))
             }
+            AdminRequest::Status => Ok((self.status().await?, true)),
             AdminRequest::ListStreams => self.list_streams().map(|reply| (reply, true)),
             AdminRequest::EndStream { id, reason } => self.end_stream(&id, reason.as_deref()).await,
             AdminRequest::DisconnectDevice { key } => self.withdraw_device(&key).await,

@@ -26,5 +26,5 @@ pub use known_tree::KnownTree;
 pub use proof::{ProveError, prove_extension, prove_record};
 pub use report::Verification;
 pub use signer::Signer;
-pub use sink::{SinkSettings, SinkTarget, Sinks};
+pub use sink::{SinkSettings, SinkState, SinkStates, SinkTarget, Sinks};
 pub use verification::verify;

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use thiserror::Error;
 
@@ -27,6 +28,18 @@ pub struct Signer {
     folder: PathBuf,
     /// To which each checkpoint is appended.
     copies: Option<PathBuf>,
+    /// Whether it was looked whose the last checkpoint is.
+    has_looked: AtomicBool,
+    problem: Mutex<Option<SigningProblem>>,
+}
+
+/// Why nothing is signed now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningProblem {
+    /// `other-key`, `log-went-back`, `key-file`, `copy` or `failed`.
+    pub kind: &'static str,
+    /// For people.
+    pub message: String,
 }
 
 /// Why nothing is signed.
@@ -64,10 +77,28 @@ pub enum SignError {
     },
 }
 
+impl SignError {
+    /// A word for it.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Keys(_) => "key-file",
+            Self::Store(_) | Self::Disk(_) => "failed",
+            Self::WentBack { .. } => "log-went-back",
+            Self::OtherKey(_) => "other-key",
+            Self::Copy { .. } => "copy",
+        }
+    }
+}
+
 impl Signer {
     /// With the keys of that file. Keeps what it has seen in that folder.
     pub fn new(key_file: PathBuf, folder: PathBuf, copies: Option<PathBuf>) -> Self {
-        Self { key_file, folder, copies }
+        Self { key_file, folder, copies, has_looked: AtomicBool::new(false), problem: Mutex::default() }
+    }
+
+    /// Why the last attempt failed, until one succeeds.
+    pub fn problem(&self) -> Option<SigningProblem> {
+        lock(&self.problem).clone()
     }
 
     /// Makes a checkpoint if one is due at that Unix second, or if it is wanted `now`. Returns it.
@@ -80,6 +111,25 @@ impl Signer {
         at: i64,
         is_wanted: bool,
     ) -> Result<Option<StoredCheckpoint>, SignError> {
+        let made = self.try_to_sign(store, at, is_wanted).await;
+        let mut problem = lock(&self.problem);
+        match &made {
+            Ok(Some(_)) => *problem = None,
+            // Nothing was due: that says that the database can be read, and nothing of the key or the log.
+            Ok(None) if problem.as_ref().is_some_and(|problem| problem.kind == "failed") => *problem = None,
+            Ok(None) => {}
+            Err(error) => *problem = Some(SigningProblem { kind: error.kind(), message: error.to_string() }),
+        }
+        drop(problem);
+        made
+    }
+
+    async fn try_to_sign(
+        &self,
+        store: &dyn Store,
+        at: i64,
+        is_wanted: bool,
+    ) -> Result<Option<StoredCheckpoint>, SignError> {
         let found = Mutex::new(None);
         let look = |state: &LogState| {
             *lock(&found) = Some(state.clone());
@@ -87,11 +137,17 @@ impl Signer {
         };
         store.sign_log(&[], &look).await?;
         let Some(state) = lock(&found).take() else { return Ok(None) };
-        if !is_wanted && !is_due(&state, at, is_wanted) {
+        // A wrong key is to show when the gateway starts, and not when the next checkpoint is due.
+        let is_first = !self.has_looked.swap(true, Ordering::Relaxed);
+        if !is_wanted && !is_first && !is_due(&state, at, is_wanted) {
             return Ok(None);
         }
         let keys = read_keys(&self.key_file)?;
         let verifiers: Vec<VerifierKey> = keys.iter().map(|key| key.verifier().clone()).collect();
+        let is_foreign = |last: &StoredCheckpoint| tree_of(&last.note, &state.log.origin, &verifiers).is_none();
+        if is_first && state.last.as_ref().is_some_and(is_foreign) {
+            return Err(SignError::OtherKey(state.log.origin));
+        }
         // After a key was added, although nothing else happened since.
         let is_due = |state: &LogState| {
             let lacks = |last: &StoredCheckpoint| signers(&last.note, &verifiers) < keys.len();

@@ -124,6 +124,11 @@ impl OpenStreams {
         self.lock().values().filter(|stream| stream.cut.load(Ordering::Acquire) == RUNS).cloned().collect()
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Cuts streams off, as long as it is polled.
     pub async fn watch(&self) {
         let mut changes = self.directory.changes();

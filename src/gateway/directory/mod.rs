@@ -9,6 +9,7 @@ mod budget;
 mod change;
 #[cfg(test)]
 pub mod conformance;
+mod extent;
 mod follow;
 mod identities;
 mod idle;

@@ -42,6 +42,7 @@ pub use model_list::ModelList;
 use models::{require_model, sendable};
 pub use request_use::RequestUse;
 use scan_budget::Reservation;
+pub use scan_budget::ScanLimits;
 use scanned_body::ScannedBody;
 use scanner::MAX_SCANNED_INLINE;
 pub use scanner::Scanner;

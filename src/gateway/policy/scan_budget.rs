@@ -46,6 +46,11 @@ impl ScanLimits {
         Self { total, account: (total / ACCOUNT_SHARES).max(one) }
     }
 
+    /// What all accounts together may occupy.
+    pub fn total(self) -> usize {
+        self.total
+    }
+
     /// Of bodies that are read for counting alone. They have a budget of their own, so that none of them is in the way of a body that must be
     /// read.
     pub fn for_counting(config: &Config) -> Self {
@@ -68,6 +73,11 @@ impl ScanBudget {
     /// A reservation of nothing yet.
     pub fn reserve(self: &Arc<Self>, account: Uuid, limits: ScanLimits) -> Reservation {
         Reservation { budget: Some(self.clone()), account, limits, bytes: 0 }
+    }
+
+    /// What all requests together occupy.
+    pub fn used(&self) -> usize {
+        self.occupied().total
     }
 
     fn occupied(&self) -> MutexGuard<'_, Occupied> {

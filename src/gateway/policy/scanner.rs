@@ -46,6 +46,11 @@ impl Scanner {
         self.counting.reserve(caller.user().id, limits)
     }
 
+    /// The memory that bodies occupy which are read in full, in bytes.
+    pub fn memory(&self) -> usize {
+        self.budget.used()
+    }
+
     /// Does such work on a thread of its own, after the work of the same credential and the same account that came before. The wait is
     /// for the work alone, not for what becomes of the request.
     ///

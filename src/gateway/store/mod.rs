@@ -296,6 +296,14 @@ pub trait Store: Send + Sync {
         Box::pin(async { Ok(None) })
     }
 
+    /// The log that grows, with its last checkpoint and without roots; `None` where none is kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`].
+    fn log_state(&self) -> Answer<'_, Option<LogState>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// All logs, the oldest first. Each but the last has got all its records.
     ///
     /// # Errors

@@ -28,12 +28,22 @@ pub struct Feed {
     done: HashMap<String, Option<Frontier>>,
     /// Up to where records were missing, by log: it is told once.
     missing: HashMap<String, u64>,
+    behind: Behind,
+}
+
+/// How far a sink is behind the logs, as of the last look at them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Behind {
+    /// The records that it has not got.
+    pub records: u64,
+    /// How many records the log that grows had got.
+    pub size: u64,
 }
 
 impl Feed {
     /// Of a sink that has got that far and gets so many records at a time.
     pub fn new(name: PolicyName, store: Arc<dyn Store>, size: i64, position: Position) -> Self {
-        Self { name, store, size, position, done: HashMap::new(), missing: HashMap::new() }
+        Self { name, store, size, position, done: HashMap::new(), missing: HashMap::new(), behind: Behind::default() }
     }
 
     /// What is next; `None` if there is nothing now. The same again until it was [taken](Self::taken).
@@ -42,22 +52,34 @@ impl Feed {
     /// [`StoreError`].
     pub async fn next(&mut self) -> Result<Option<Batch>, StoreError> {
         // A log does not grow any more once there is a later one, which is begun in a transaction.
-        for log in self.store.audit_logs().await? {
+        let logs = self.store.audit_logs().await?;
+        let mut later: u64 = logs.iter().map(size_of).sum();
+        self.behind.size = logs.last().map(size_of).unwrap_or_default();
+        for log in logs {
+            later -= size_of(&log);
             if self.done.get(&log.origin).is_some_and(|tree| tree.is_some() && *tree == log.tree) {
                 continue;
             }
             let batch = self.read(&log).await?;
-            if batch.is_some() {
+            if let Some(first) = batch.as_ref().and_then(|batch| batch.records.first()) {
+                self.behind.records = size_of(&log).saturating_sub(first.index) + later;
                 return Ok(batch);
             }
             self.done.insert(log.origin, log.tree);
         }
+        self.behind.records = 0;
         Ok(None)
     }
 
-    /// The sink has got so far.
-    pub fn taken(&mut self, position: Position) {
+    /// The sink has got so far, with that many records.
+    pub fn taken(&mut self, position: Position, records: usize) {
         self.position = position;
+        self.behind.records = self.behind.records.saturating_sub(records as u64);
+    }
+
+    /// How far the sink is behind.
+    pub fn behind(&self) -> Behind {
+        self.behind
     }
 
     async fn read(&mut self, log: &AuditLog) -> Result<Option<Batch>, StoreError> {
@@ -121,6 +143,10 @@ impl Feed {
         );
         Ok(())
     }
+}
+
+fn size_of(log: &AuditLog) -> u64 {
+    log.size.unsigned_abs()
 }
 
 fn index_of(index: u64) -> i64 {

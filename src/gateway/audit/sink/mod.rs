@@ -9,9 +9,11 @@ mod output;
 mod position;
 mod runner;
 mod settings;
+mod state;
 mod stdout;
 mod syslog;
 mod writer;
 
 pub use runner::Sinks;
 pub use settings::{SinkSettings, SinkTarget};
+pub use state::{SinkState, SinkStates};

@@ -11,7 +11,9 @@ use tokio::time::timeout;
 use super::feed::{Batch, Feed};
 use super::position::{Position, position_file};
 use super::settings::SinkSettings;
+use super::state::SinkStates;
 use super::writer::Writer;
+use crate::gateway::policy_name::PolicyName;
 use crate::gateway::store::{Store, StoreError};
 use crate::os_error::without_codes;
 
@@ -36,6 +38,7 @@ enum Order {
 pub struct Sinks {
     order: watch::Sender<Order>,
     running: JoinHandle<()>,
+    states: SinkStates,
 }
 
 impl Sinks {
@@ -46,7 +49,13 @@ impl Sinks {
         wanted: impl Fn() -> Vec<SinkSettings> + Send + 'static,
     ) -> Self {
         let (order, orders) = watch::channel(Order::Run);
-        Self { order, running: tokio::spawn(run(store, folder, wanted, orders)) }
+        let states = SinkStates::default();
+        Self { order, running: tokio::spawn(run(store, folder, wanted, orders, states.clone())), states }
+    }
+
+    /// How they are, now and later.
+    pub fn states(&self) -> SinkStates {
+        self.states.clone()
     }
 
     /// Lets them get the last records, and ends them. One that takes nothing is not waited for long.
@@ -67,6 +76,7 @@ async fn run(
     folder: PathBuf,
     wanted: impl Fn() -> Vec<SinkSettings>,
     mut orders: watch::Receiver<Order>,
+    states: SinkStates,
 ) {
     let mut running: Vec<Running> = Vec::new();
     while *orders.borrow_and_update() == Order::Run {
@@ -75,12 +85,17 @@ async fn run(
             if !wanted.contains(&sink.settings) {
                 sink.order.send_replace(Order::End);
             }
-            !sink.task.is_finished()
+            let is_running = !sink.task.is_finished();
+            if !is_running {
+                states.remove(sink.settings.name);
+            }
+            is_running
         });
         for settings in wanted {
             if !running.iter().any(|sink| sink.settings.name == settings.name) {
                 let (order, orders) = watch::channel(Order::Run);
-                let task = tokio::spawn(sink(settings.clone(), store.clone(), folder.clone(), orders));
+                states.begin(&settings);
+                let task = tokio::spawn(sink(settings.clone(), store.clone(), folder.clone(), orders, states.clone()));
                 running.push(Running { settings, order, task });
             }
         }
@@ -95,9 +110,15 @@ async fn run(
 }
 
 /// One sink, until its order is to end.
-async fn sink(settings: SinkSettings, store: Arc<dyn Store>, folder: PathBuf, mut orders: watch::Receiver<Order>) {
-    let (name, target) = (settings.name, settings.target.to_string());
-    let name = name.as_str();
+async fn sink(
+    settings: SinkSettings,
+    store: Arc<dyn Store>,
+    folder: PathBuf,
+    mut orders: watch::Receiver<Order>,
+    states: SinkStates,
+) {
+    let target = settings.target.to_string();
+    let name = settings.name.as_str();
     let (mut open, mut pause, mut keeps) = (None, INTERVAL, true);
     loop {
         let step = async {
@@ -105,7 +126,7 @@ async fn sink(settings: SinkSettings, store: Arc<dyn Store>, folder: PathBuf, mu
                 Some(open) => open,
                 none => none.insert(prepare(&settings, &store, &folder).await?),
             };
-            step(feed, writer).await
+            step(settings.name, feed, writer, &states).await
         };
         let order = *orders.borrow_and_update();
         let stepped = tokio::select! {
@@ -113,6 +134,7 @@ async fn sink(settings: SinkSettings, store: Arc<dyn Store>, folder: PathBuf, mu
             () = is_to_end(&mut orders) => return,
             stepped = step => stepped,
         };
+        states.note_outcome(settings.name, stepped.as_ref().err().map(String::as_str));
         let has_failed = pause > INTERVAL;
         if stepped.is_ok() && has_failed {
             tracing::info!(sink = name, target, "audit sink works again");
@@ -178,15 +200,20 @@ async fn prepare(settings: &SinkSettings, store: &Arc<dyn Store>, folder: &Path)
     Ok((Feed::new(settings.name, store.clone(), settings.target.batch(), position), writer))
 }
 
-async fn step(feed: &mut Feed, writer: &Writer) -> Result<Step, String> {
+async fn step(name: PolicyName, feed: &mut Feed, writer: &Writer, states: &SinkStates) -> Result<Step, String> {
     let batch = feed.next().await.map_err(|error| error.to_string())?;
+    states.note_behind(name, feed.behind());
     let Some(Batch { records, position }) = batch else {
         writer.rest();
         return Ok(Step::Nothing);
     };
+    let count = records.len();
+    states.note_writing(name, true);
     let written = writer.write(records, position.to_bytes()).await;
+    states.note_writing(name, false);
     let written = written.map_err(|error| without_codes(&error.to_string()))?;
-    feed.taken(position);
+    feed.taken(position, count);
+    states.note_behind(name, feed.behind());
     Ok(Step::Wrote { kept: written.kept.map_err(|error| error.to_string()) })
 }
 

@@ -140,7 +140,7 @@ impl Limiter {
         if all.is_empty() {
             return Ok(Slot::default());
         }
-        let gateways = NonZeroU32::new(self.gateways.load(Ordering::Relaxed)).unwrap_or(NonZeroU32::MIN);
+        let gateways = self.gateways();
         let usage = &mut *self.lock();
         // Read under the lock: otherwise a later request could have an earlier time.
         let now = nanoseconds(now());
@@ -159,7 +159,7 @@ impl Limiter {
 
     /// What is used of each limit that applies, the narrowest first. Takes nothing.
     pub fn used(&self, applicable: &Applicable<'_>, now: impl FnOnce() -> Duration) -> Vec<Used> {
-        let gateways = NonZeroU32::new(self.gateways.load(Ordering::Relaxed)).unwrap_or(NonZeroU32::MIN);
+        let gateways = self.gateways();
         let usage = &*self.lock();
         let now = nanoseconds(now());
         let used = |(account, limits): (Account<'_>, RequestLimits)| {
@@ -196,6 +196,26 @@ impl Limiter {
         };
         let Used { requests, streams, .. } = self.used(&applicable, now).into_iter().next()?;
         Some(LimitUse { requests, streams: streams.map(u64::from), ..LimitUse::default() })
+    }
+
+    /// What all requests together use of limits of the whole gateway, at this one of those that share them. The limits are its share.
+    pub fn used_by_all(&self, limits: RequestLimits, now: impl FnOnce() -> Duration) -> Option<Used> {
+        let applicable = Applicable {
+            key: None,
+            of_key: RequestLimits::default(),
+            person: Uuid::nil(),
+            of_person: RequestLimits::default(),
+            groups: GroupsOfPerson::new(),
+            environment: None,
+            of_gateway: limits,
+        };
+        let used = self.used(&applicable, now).into_iter().next()?;
+        Some(Used { limits: limits.share(self.gateways()), ..used })
+    }
+
+    /// The gateways that share the limits, this one among them.
+    pub fn gateways(&self) -> NonZeroU32 {
+        NonZeroU32::new(self.gateways.load(Ordering::Relaxed)).unwrap_or(NonZeroU32::MIN)
     }
 
     /// How many gateways share the limits. Returns the larger one of the last two counts, which holds: after the database did not answer for a while, the

@@ -38,8 +38,9 @@ use crate::gateway::store::news::{News, Position};
 use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::{
     Answer, AttemptLimit, AuditLog, AuditRow, BudgetNews, BudgetTotal, DueTokens, EarlierUse, Event, EventFilter,
-    EventPage, KeyQuery, KeyRecord, LastUse, LeasedToken, LinePage, RecordPage, RecordQuery, Retention, SealedToken,
-    Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, UsageBatch, UsageQuery, UsageRow, Use,
+    EventPage, KeyQuery, KeyRecord, LastUse, LeasedToken, LinePage, LogState, RecordPage, RecordQuery, Retention,
+    SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, UsageBatch, UsageQuery,
+    UsageRow, Use,
 };
 use crate::keyspec::KeyId;
 use error::explain;
@@ -444,6 +445,13 @@ impl Store for PostgresStore {
             let mut connection = self.connection(Doing::Write).await?;
             let replaced = sql::identities::replace(&mut connection, old, new, checked_at).await;
             replaced.map_err(|error| self.explain(&error, Doing::Write))
+        }))
+    }
+
+    fn log_state(&self) -> Answer<'_, Option<LogState>> {
+        Box::pin(self.answered(async move {
+            let state = sql::audit_log::state(&mut *self.connection(Doing::Read).await?, &[]).await;
+            state.map(Some).map_err(|error| self.explain(&error, Doing::Read))
         }))
     }
 

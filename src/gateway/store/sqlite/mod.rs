@@ -29,8 +29,9 @@ use crate::gateway::store::place::{Doing, Place};
 use crate::gateway::store::series_cache::SeriesCache;
 use crate::gateway::store::{
     Answer, AuditLog, AuditRow, BudgetNews, BudgetTotal, Change, DueTokens, Event, EventFilter, EventPage, KeyQuery,
-    KeyRecord, LastUse, LeasedToken, LinePage, News, Position, RecordPage, RecordQuery, Retention, SealedToken, Sign,
-    Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, UsageBatch, UsageQuery, UsageRow, Use,
+    KeyRecord, LastUse, LeasedToken, LinePage, LogState, News, Position, RecordPage, RecordQuery, Retention,
+    SealedToken, Sign, Snapshot, Store, StoreError, StoredCheckpoint, Swept, Transaction, UsageBatch, UsageQuery,
+    UsageRow, Use,
 };
 use crate::keyspec::KeyId;
 use error::{explain, explain_migration};
@@ -405,6 +406,14 @@ impl Store for SqliteStore {
             writer.begin().await.map_err(|error| explain(&self.place, &error, Doing::Write))?;
             let replaced = sql::identities::replace(&mut writer.connection, old, new, checked_at).await;
             writer.end(replaced.map_err(|error| explain(&self.place, &error, Doing::Write)), &self.place).await
+        })
+    }
+
+    fn log_state(&self) -> Answer<'_, Option<LogState>> {
+        Box::pin(async move {
+            let mut reader = self.reader.lock().await;
+            let state = sql::audit_log::state(self.reading(&mut reader).await?, &[]).await;
+            state.map(Some).map_err(|error| explain(&self.place, &error, Doing::Read))
         })
     }
 
