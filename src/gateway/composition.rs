@@ -25,6 +25,7 @@ use super::secret::Secret;
 use super::signin_link_filter::Report;
 use super::stack::Worker;
 use super::status::{StatusCollector, StatusParts};
+use super::status_metrics::{MOST_BUDGETS, state_metrics};
 use super::store::{Actor, Change, Event, Retention, StoreError};
 use super::telemetry::{Metrics, Telemetry};
 use super::usage::UsageCollector;
@@ -233,6 +234,14 @@ impl Gateway {
     /// Makes the service accounts of workload rules that are not there yet.
     pub async fn make_service_accounts(&self) {
         make_service_accounts(&self.directory, self.clock.now()).await;
+    }
+
+    /// Puts what the gateway's state is now into the metrics, if there are any.
+    pub async fn update_metrics(&self) {
+        let Some(metrics) = self.telemetry.metrics() else { return };
+        let report = self.administration.status.collect().await;
+        let budgets = self.budgets.most_used(MOST_BUDGETS);
+        metrics.set_state(state_metrics(&report, &budgets, &self.telemetry));
     }
 
     /// What a thread needs to answer requests, with connections of its own to the upstream server.

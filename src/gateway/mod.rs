@@ -51,6 +51,7 @@ mod signin_link;
 mod signin_link_filter;
 mod stack;
 mod status;
+mod status_metrics;
 mod store;
 mod target;
 mod telemetry;

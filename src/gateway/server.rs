@@ -230,6 +230,7 @@ impl Server {
                 if gateway.log_throttle.allow("connections that were turned away", gateway.clock.now()) {
                     tracing::warn!(address = %peer.ip(), limit, "too many connections from one address; refusing more");
                 }
+                gateway.telemetry.connections.note_rejected();
                 server::reject_over_limit(&stream, by_tls, limit);
                 continue;
             };
@@ -373,6 +374,9 @@ async fn connection(
         async move { worker.answer(request, peer.ip(), listener, reset, authenticated).await }
     };
     if let Err(error) = server::serve(stream, timeout, answer, drain).await {
+        if error.is_parse() {
+            worker.telemetry.connections.note_malformed();
+        }
         tracing::debug!(%peer, %error, "connection ended with an error");
     }
 }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinHandle;
+
 use super::{audit, config, database};
 use crate::app::App;
 use crate::cli::ServeArgs;
@@ -16,7 +18,6 @@ use crate::gateway::{
 };
 use crate::os_error::without_codes;
 use crate::signals;
-use tokio::task::JoinHandle;
 
 /// Between two writings of when credentials were last used.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(5);
@@ -32,6 +33,9 @@ const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Between two looks whether a checkpoint of the event log is due.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Between two looks at the gateway's state for its metrics.
+const STATE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Between two signs that this gateway's secret is in use.
 const SECRET_INTERVAL: Duration = Duration::from_secs(20);
@@ -116,8 +120,21 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
     write_usage(&gateway, &*store, false).await;
     announce(app, &gateway, &server.locals_of_environments(), metrics_listener.as_ref(), is_new);
     let measuring = metrics_listener.map(|listener| {
-        let (telemetry, config) = (gateway.telemetry.clone(), gateway.config.clone());
-        tokio::spawn(listener.serve(telemetry, config, gateway.log_throttle.clone(), gateway.clock.clone()))
+        let gateway = gateway.clone();
+        tokio::spawn(async move {
+            let (telemetry, config) = (gateway.telemetry.clone(), gateway.config.clone());
+            let serving = listener.serve(telemetry, config, gateway.log_throttle.clone(), gateway.clock.clone());
+            let updating = async {
+                loop {
+                    gateway.update_metrics().await;
+                    tokio::time::sleep(STATE_INTERVAL).await;
+                }
+            };
+            tokio::select! {
+                Err(error) = serving => tracing::error!(%error, "metrics cannot be served"),
+                () = updating => {}
+            }
+        })
     });
 
     let recording = {

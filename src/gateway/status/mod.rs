@@ -11,4 +11,4 @@ mod report;
 
 pub use collector::{StatusCollector, StatusParts};
 pub use observed::Signing;
-pub use report::{Problem, StatusReport};
+pub use report::{EventLogStatus, Problem, StatusReport};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::metrics::Metrics;
@@ -11,13 +12,44 @@ use crate::gateway::clock::Clock;
 /// See the module. There is one for the whole gateway.
 pub struct Telemetry {
     metrics: Option<Arc<Metrics>>,
+    /// Connections and requests that got no further.
+    pub connections: ConnectionCounts,
     clock: Clock,
+}
+
+/// Connections and requests of which there is no summary.
+#[derive(Debug, Default)]
+pub struct ConnectionCounts {
+    rejected: AtomicU64,
+    malformed: AtomicU64,
+}
+
+impl ConnectionCounts {
+    /// A connection was refused, since its address had too many.
+    pub fn note_rejected(&self) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request was not valid HTTP.
+    pub fn note_malformed(&self) {
+        self.malformed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many connections were refused.
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// How many requests were not valid HTTP.
+    pub fn malformed(&self) -> u64 {
+        self.malformed.load(Ordering::Relaxed)
+    }
 }
 
 impl Telemetry {
     /// Counts requests in `metrics`.
     pub fn new(metrics: Option<Arc<Metrics>>, clock: Clock) -> Self {
-        Self { metrics, clock }
+        Self { metrics, connections: ConnectionCounts::default(), clock }
     }
 
     /// Whether anything is recorded.
