@@ -6,6 +6,7 @@
 mod account;
 mod active_config;
 pub mod admin;
+mod append_file;
 pub mod audit;
 mod authn;
 mod caps;
@@ -52,6 +53,7 @@ mod signin_link_filter;
 mod stack;
 mod status;
 mod status_metrics;
+mod stdout_lines;
 mod store;
 mod target;
 mod telemetry;

@@ -1,48 +1,24 @@
 //! A sink that is a file. Another program may rename or remove it, as `logrotate` does: then a new one is begun.
 
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
-
-use rustix::fs::OFlags;
 
 use super::line::{BEGINNING, SinkRecord};
 use super::output::Output;
+use crate::gateway::append_file::AppendFile;
 
 /// How often a file may be renamed while a batch is written.
 const ATTEMPTS: usize = 5;
-/// Bytes that are read at a time in search of the end of a line.
-const BLOCK: u64 = 64 << 10;
 
 /// See the module.
-pub struct FileOutput {
-    path: PathBuf,
-    /// Whole lines, as far as this process knows.
-    open: Option<File>,
-}
+pub struct FileOutput(AppendFile);
 
 impl FileOutput {
     /// With that path. It is opened when there is something to write.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, open: None }
-    }
-
-    /// The file that has the path now.
-    fn opened(&mut self) -> io::Result<&mut File> {
-        let file = match self.open.take() {
-            Some(file) if self.has_path(&file) => file,
-            // What was renamed is whole: each batch is synced.
-            _ => open(&self.path)?,
-        };
-        Ok(self.open.insert(file))
-    }
-
-    /// Whether it still is what the path names.
-    fn has_path(&self, file: &File) -> bool {
-        let same = |one: Metadata, other: Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
-        let named = std::fs::symlink_metadata(&self.path).ok();
-        file.metadata().ok().zip(named).is_some_and(|(open, named)| same(open, named))
+        // A line that was cut is written again.
+        Self(AppendFile::new(path, &[BEGINNING]))
     }
 }
 
@@ -50,13 +26,14 @@ impl Output for FileOutput {
     fn write(&mut self, records: &[SinkRecord]) -> io::Result<()> {
         let text: String = records.iter().map(|record| record.to_line() + "\n").collect();
         for _ in 0..ATTEMPTS {
-            let file = self.opened()?;
+            // What was renamed is whole: each batch is synced.
+            let file = self.0.opened()?;
             if let Err(error) = append(file, text.as_bytes()) {
-                self.open = None;
+                self.0.close();
                 return Err(error);
             }
             // One that was renamed in the meantime may be compressed already, without these lines: then the new one gets them, too.
-            if self.open.as_ref().is_some_and(|file| self.has_path(file)) {
+            if self.0.is_current() {
                 return Ok(());
             }
         }
@@ -65,7 +42,9 @@ impl Output for FileOutput {
 
     fn rest(&mut self) {
         // One that was removed would take space as long as it is open.
-        self.open = self.open.take().filter(|file| self.has_path(file));
+        if !self.0.is_current() {
+            self.0.close();
+        }
     }
 }
 
@@ -78,52 +57,6 @@ fn append(file: &mut File, text: &[u8]) -> io::Result<()> {
         let _ = file.set_len(before);
     }
     written
-}
-
-fn open(path: &std::path::Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o600);
-    // A pipe without a reader is refused instead of waited for.
-    options.custom_flags((OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed());
-    let mut file = options.open(path).map_err(|error| match error.raw_os_error() {
-        Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => io::Error::other("it is a symbolic link"),
-        _ => error,
-    })?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    end_last_line(&mut file)?;
-    Ok(file)
-}
-
-/// Puts right what a crash or a full disk has left: the next line must not continue one that was cut. One of ours is removed, since it is
-/// written again; what another program has written stays.
-fn end_last_line(file: &mut File) -> io::Result<()> {
-    let length = file.metadata()?.len();
-    let start = start_of_last_line(file, length)?;
-    if start == length {
-        return Ok(());
-    }
-    let mut beginning = Vec::new();
-    file.seek(SeekFrom::Start(start))?;
-    file.take(BEGINNING.len() as u64).read_to_end(&mut beginning)?;
-    if BEGINNING.as_bytes().starts_with(&beginning) { file.set_len(start) } else { file.write_all(b"\n") }
-}
-
-/// Where the text after the last end of a line begins.
-fn start_of_last_line(file: &mut File, length: u64) -> io::Result<u64> {
-    let mut end = length;
-    while end > 0 {
-        let start = end.saturating_sub(BLOCK);
-        let mut block = Vec::new();
-        file.seek(SeekFrom::Start(start))?;
-        file.take(end - start).read_to_end(&mut block)?;
-        if let Some(at) = block.iter().rposition(|byte| *byte == b'\n') {
-            return Ok(start + at as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
 }
 
 #[cfg(test)]
