@@ -172,6 +172,7 @@ impl Gateway {
         });
         let metrics = config.get().metrics_listen.map(|_| Arc::<Metrics>::default());
         let telemetry = Arc::new(Telemetry::new(metrics, clock.clone()));
+        telemetry.configure_access_log(config.get().access_log().as_ref());
         Self {
             administration,
             directory,
@@ -211,6 +212,7 @@ impl Gateway {
         let losses = self.directory.losses(&tables, self.clock.now());
         self.directory.warn_of_closed_environments(&tables);
         self.issuers.configure(issuer_settings(&config), refresh_rules(&config));
+        self.telemetry.configure_access_log(config.access_log().as_ref());
         self.config.replace(config);
         self.directory.set_policy_tables(tables);
         let (directory, now) = (self.directory.clone(), self.clock.now());

@@ -15,6 +15,7 @@ pub const MOST_BUDGETS: usize = 1000;
 pub fn state_metrics(report: &StatusReport, budgets: &[BudgetState], telemetry: &Telemetry) -> Vec<StateMetric> {
     let gauge = StateMetric::gauge;
     let (limits, counts) = (&report.limits, &report.directory);
+    let (written, dropped) = telemetry.access_log_lines();
     let mut all = vec![
         gauge("state_timestamp", "When the state was read last, as Unix time")
             .unit(Unit::Seconds)
@@ -39,6 +40,9 @@ pub fn state_metrics(report: &StatusReport, budgets: &[BudgetState], telemetry: 
             .value(number(telemetry.connections.rejected())),
         StateMetric::counter("malformed_requests", "Requests that are not valid HTTP")
             .value(number(telemetry.connections.malformed())),
+        StateMetric::counter("access_log_lines", "Lines of the access log that were written").value(number(written)),
+        StateMetric::counter("access_log_dropped_lines", "Lines of the access log that could not be written")
+            .value(number(dropped)),
     ];
     all.push(budget_ratios(report, budgets));
     all.extend(event_log(&report.event_log));

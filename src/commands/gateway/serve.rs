@@ -40,6 +40,9 @@ const STATE_INTERVAL: Duration = Duration::from_secs(5);
 /// Between two signs that this gateway's secret is in use.
 const SECRET_INTERVAL: Duration = Duration::from_secs(20);
 
+/// How long the end of the access log is waited for: a little longer than it waits itself.
+const ACCESS_LOG_PATIENCE: Duration = Duration::from_millis(2250);
+
 /// A gateway that listens, and serves nothing yet.
 pub struct PreparedGateway {
     /// The listener.
@@ -199,6 +202,7 @@ pub async fn run(app: &App, args: ServeArgs) -> anyhow::Result<Exit> {
         () = signals::stop_requested(requests.clone(), 2) => Ok(Exit::Interrupted),
     };
     flushing.abort();
+    finish_access_log(&gateway).await;
     rechecking.abort();
     tokio::select! {
         () = gateway.providers.end_rechecks() => {}
@@ -284,6 +288,20 @@ async fn write_usage(gateway: &Gateway, store: &dyn Store, is_last: bool) {
                 tracing::warn!(%error, waiting = gateway.usage.waiting(), "usage could not be written");
             }
         }
+    }
+}
+
+/// Writes the last lines of the access log. One whose disk or reader takes nothing holds up the end for two seconds, and nothing else.
+async fn finish_access_log(gateway: &Gateway) {
+    let telemetry = gateway.telemetry.clone();
+    let (done, finished) = tokio::sync::oneshot::channel();
+    let finish = move || {
+        telemetry.finish_access_log();
+        let _ = done.send(());
+    };
+    if std::thread::Builder::new().name("access-log-end".to_owned()).spawn(finish).is_ok() {
+        // The log of the process may have the same reader.
+        let _ = tokio::time::timeout(ACCESS_LOG_PATIENCE, finished).await;
     }
 }
 

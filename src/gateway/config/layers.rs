@@ -23,6 +23,7 @@ use super::value::shown;
 use super::workloads;
 use super::{groups, model_limits};
 use crate::gateway::store::DatabaseLocation;
+use crate::gateway::telemetry::AccessLogTarget;
 
 /// How the names of variables begin; then the setting's name with `_` for `-`, in capitals.
 pub const VARIABLE_PREFIX: &str = "OLLAMA_AUTH_GATEWAY_";
@@ -104,6 +105,10 @@ pub fn read(inputs: &Inputs) -> Result<(Config, Sources), ConfigError> {
         Some(DatabaseLocation::File(path)) => Some(path),
         Some(DatabaseLocation::Postgres(_)) | None => None,
     };
+    let access_log = match &mut config.access_log {
+        Some(AccessLogTarget::File(path)) => Some(path),
+        Some(AccessLogTarget::Stdout) | None => None,
+    };
     let paths = [
         ("database", database),
         ("database-password-file", config.database_password_file.as_mut()),
@@ -111,6 +116,7 @@ pub fn read(inputs: &Inputs) -> Result<(Config, Sources), ConfigError> {
         ("tls-cert", config.tls_cert.as_mut()),
         ("tls-key", config.tls_key.as_mut()),
         ("metrics-token-file", config.metrics_token_file.as_mut()),
+        ("access-log", access_log),
         ("audit-key-file", config.audit_key_file.as_mut()),
         ("audit-checkpoint-file", config.audit_checkpoint_file.as_mut()),
     ];

@@ -27,8 +27,10 @@ pub use self::error::{ConfigError, Source};
 pub use self::layers::{ConfigFile, FILE_VARIABLE, Flag, Inputs};
 pub use self::settings::{Config, SETTINGS, TlsFiles, commented_file};
 use crate::address::{BaseUrl, Scheme};
+use crate::gateway::audit::SinkTarget;
 use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::store::DatabaseLocation;
+use crate::gateway::telemetry::AccessLogTarget;
 
 /// Reads all layers and checks that the settings go together.
 ///
@@ -116,6 +118,13 @@ fn check_combination(config: &Config, source: impl Fn(&str) -> Source) -> Result
         && config.metrics_token_file.is_none()
     {
         return Err(ConfigError::OpenMetrics { at: source("metrics-listen"), listen });
+    }
+    if let Some(AccessLogTarget::File(log)) = &config.access_log
+        && let Some(sink) = config.audit_sinks.iter().find(|sink| sink.target == SinkTarget::File(log.clone()))
+    {
+        let problem = format!("access-log is the file of the audit-sink {}", sink.name);
+        let hint = "Give each a file of its own.";
+        return Err(ConfigError::Policy { at: source("access-log"), problem, hint });
     }
     if let Some(role) = config.caps.roles().find(|role| !config.roles.is_defined(role)) {
         return Err(ConfigError::UnknownRole { at: source("caps"), role: role.to_string(), by: "caps" });

@@ -20,6 +20,7 @@ use crate::gateway::policy_tables::PolicyTables;
 use crate::gateway::providers::{Providers, check_files};
 use crate::gateway::roles::Roles;
 use crate::gateway::store::DatabaseLocation;
+use crate::gateway::telemetry::{AccessLogFormat, AccessLogSettings, AccessLogTarget};
 use crate::gateway::workload::Workloads;
 use crate::keyspec::{AddressRules, RequestLimits};
 
@@ -250,6 +251,14 @@ settings! {
     "metrics-token-file" => metrics_token_file: Option<PathBuf> = "", "super::value::path", Reload,
         "the path of a file";
 
+    /// Where a line for each request is written: a file that may be renamed, or stdout. Empty: nowhere.
+    "access-log" => access_log: Option<AccessLogTarget> = "", "super::value::access_log", Reload,
+        "stdout or the path of a file";
+
+    /// How the lines of the access log are written.
+    "access-log-format" => access_log_format: AccessLogFormat = "logfmt", "super::value::access_log_format", Reload,
+        "logfmt or json";
+
     /// How often the keys of an issuer are read at most, whatever key ids its tokens name.
     "jwks-min-interval" => jwks_min_interval: Duration = "30s", "super::value::time::<_, 1, 3600>", Reload,
         "a time from 1s to 1h, such as 30s";
@@ -349,6 +358,12 @@ impl Config {
     /// The files to serve https with; `None` is plain http.
     pub fn tls(&self) -> Option<TlsFiles<'_>> {
         Some(TlsFiles { cert: self.tls_cert.as_deref()?, key: self.tls_key.as_deref()? })
+    }
+
+    /// The access log, if there is to be one.
+    pub fn access_log(&self) -> Option<AccessLogSettings> {
+        let target = self.access_log.clone()?;
+        Some(AccessLogSettings { target, format: self.access_log_format })
     }
 
     /// Takes from `running` what a running gateway cannot change, and returns the names of these settings.

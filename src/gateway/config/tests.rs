@@ -119,6 +119,8 @@ fn every_setting_can_be_set_in_each_layer() {
         ("audit-checkpoint-file", "/var/log/checkpoints"),
         ("metrics-listen", "127.0.0.1:9464"),
         ("metrics-token-file", "/etc/metrics-token"),
+        ("access-log", "/var/log/ollama-auth/access.log"),
+        ("access-log-format", "json"),
         ("jwks-min-interval", "2s"),
         ("jwks-grace", "48h"),
         ("threads", "3"),
@@ -344,6 +346,12 @@ fn paths_in_the_file_are_relative_to_its_folder() {
     assert_eq!(config.database, at("/etc/gw/gw.db"));
     assert_eq!(from_file("database = \"gw.db\"").unwrap().database, at("/etc/gw/gw.db"));
     assert_eq!(set(&["database=gw.db"]).unwrap().database, at("gw.db"));
+    let log = |config: Config| config.access_log.unwrap().to_string();
+    assert_eq!(log(from_file("access-log = \"access.log\"").unwrap()), "file /etc/gw/access.log");
+    assert_eq!(log(set(&["access-log=access.log"]).unwrap()), "file access.log");
+    assert_eq!(log(from_file("access-log = \"stdout\"").unwrap()), "standard output");
+    let sink = "access-log = \"e\"\n[[audit-sink]]\nname = \"siem\"\nto = \"file\"\npath = \"./e\"\n";
+    says(from_file(sink), &["access-log is the file of the audit-sink siem"]);
 }
 
 #[test]

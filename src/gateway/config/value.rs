@@ -13,6 +13,7 @@ use serde::de::{Deserialize, Deserializer, Error as _};
 
 use crate::address::{BaseUrl, OriginPattern, OriginPatternError};
 use crate::gateway::store::{DatabaseLocation, PostgresAddress};
+use crate::gateway::telemetry::{AccessLogFormat, AccessLogTarget};
 use crate::keyspec::{LimitError, MOST_TOKENS, ModelPattern, Models, parse_size, parse_tokens};
 
 /// The longest value that an error repeats, in characters.
@@ -203,6 +204,24 @@ pub fn address<'de, D: Deserializer<'de>>(value: D) -> Result<SocketAddr, D::Err
 /// Where to listen, or nothing.
 pub fn optional_address<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SocketAddr>, D::Error> {
     read_text(value, |text| if text.is_empty() { Ok(None) } else { parse_socket_address(text).map(Some) })
+}
+
+/// Where the access log goes: `stdout`, a path, or nothing.
+pub fn access_log<'de, D: Deserializer<'de>>(value: D) -> Result<Option<AccessLogTarget>, D::Error> {
+    read_text(value, |text| match text {
+        "" => Ok(None),
+        "stdout" => Ok(Some(AccessLogTarget::Stdout)),
+        path => Ok(Some(AccessLogTarget::File(path.into()))),
+    })
+}
+
+/// `logfmt` or `json`.
+pub fn access_log_format<'de, D: Deserializer<'de>>(value: D) -> Result<AccessLogFormat, D::Error> {
+    read_text(value, |text| match text {
+        "logfmt" => Ok(AccessLogFormat::Logfmt),
+        "json" => Ok(AccessLogFormat::Json),
+        _ => Err(String::new()),
+    })
 }
 
 /// Several of them.

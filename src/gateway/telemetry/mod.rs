@@ -1,5 +1,6 @@
 //! What operators see of requests: counters for Prometheus and the access log. Each request is recorded once, when it is over, however it ends.
 
+mod access_log;
 mod metrics;
 mod model_labels;
 mod process_metrics;
@@ -9,6 +10,7 @@ mod summary;
 mod trace_id;
 mod tracker;
 
+pub use access_log::{AccessLogFormat, AccessLogSettings, AccessLogTarget};
 pub use metrics::{Metrics, MetricsFormat};
 pub use recorder::Telemetry;
 pub use state_metrics::StateMetric;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::access_log::{AccessLog, AccessLogSettings};
 use super::metrics::Metrics;
 use super::summary::RequestSummary;
 use crate::gateway::clock::Clock;
@@ -14,6 +15,7 @@ pub struct Telemetry {
     metrics: Option<Arc<Metrics>>,
     /// Connections and requests that got no further.
     pub connections: ConnectionCounts,
+    access_log: AccessLog,
     clock: Clock,
 }
 
@@ -47,19 +49,34 @@ impl ConnectionCounts {
 }
 
 impl Telemetry {
-    /// Counts requests in `metrics`.
+    /// Counts requests in `metrics`. None is logged yet.
     pub fn new(metrics: Option<Arc<Metrics>>, clock: Clock) -> Self {
-        Self { metrics, connections: ConnectionCounts::default(), clock }
+        Self { metrics, connections: ConnectionCounts::default(), access_log: AccessLog::default(), clock }
     }
 
     /// Whether anything is recorded.
     pub fn is_on(&self) -> bool {
-        self.metrics.is_some()
+        self.metrics.is_some() || self.access_log.is_on()
     }
 
     /// The metrics, if there are any.
     pub fn metrics(&self) -> Option<&Arc<Metrics>> {
         self.metrics.as_ref()
+    }
+
+    /// Logs the requests that end from now on there, or not at all.
+    pub fn configure_access_log(&self, settings: Option<&AccessLogSettings>) {
+        self.access_log.configure(settings);
+    }
+
+    /// Writes the lines of the access log that wait, and ends it. Blocks for two seconds at most, while a disk or a reader takes nothing.
+    pub fn finish_access_log(&self) {
+        self.access_log.finish();
+    }
+
+    /// The lines of the access log that were written, and those that were dropped.
+    pub fn access_log_lines(&self) -> (u64, u64) {
+        (self.access_log.written(), self.access_log.dropped())
     }
 
     /// The time that has passed since some moment.
@@ -71,6 +88,9 @@ impl Telemetry {
     pub fn record(&self, request: &RequestSummary) {
         if let Some(metrics) = &self.metrics {
             metrics.count(request);
+        }
+        if self.access_log.is_on() {
+            self.access_log.record(self.clock.now(), request);
         }
     }
 }
