@@ -82,7 +82,8 @@ fn end_last_line(file: &mut File, beginnings: &[&str]) -> io::Result<()> {
     let mut found = Vec::new();
     file.seek(SeekFrom::Start(start))?;
     file.take(longest as u64).read_to_end(&mut found)?;
-    let is_ours = |beginning: &&str| found.starts_with(beginning.as_bytes()) || beginning.as_bytes().starts_with(&found);
+    let is_ours =
+        |beginning: &&str| found.starts_with(beginning.as_bytes()) || beginning.as_bytes().starts_with(&found);
     if beginnings.iter().any(is_ours) { file.set_len(start) } else { file.write_all(b"\n") }
 }
 

@@ -212,7 +212,11 @@ mod tests {
             }
             let read: BTreeMap<String, Value> = serde_json::from_str(&json).unwrap();
             let fields = read_logfmt(&logfmt);
-            assert_eq!(fields.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), NAMES[..NAMES.len() - 1], "{logfmt}");
+            assert_eq!(
+                fields.iter().map(|(name, _)| &**name).collect::<Vec<_>>(),
+                NAMES[..NAMES.len() - 1],
+                "{logfmt}"
+            );
             assert_eq!(read.len(), fields.len(), "{json}");
             for (name, value) in fields {
                 let same = match &read[&name] {

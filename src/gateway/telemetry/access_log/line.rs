@@ -157,7 +157,11 @@ mod tests {
         let every: String = (0..0x3000).chain(0xfe00..0x11000).filter_map(char::from_u32).collect();
         for value in ["", "a b", "\",\"b\":8,\"", "\\", "a\n{\"a\":1}\r\n", "\u{2028}", &*every] {
             let written = line(AccessLogFormat::Json, value);
-            assert_eq!(written.find(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']), Some(written.len() - 1), "{value:?}");
+            assert_eq!(
+                written.find(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']),
+                Some(written.len() - 1),
+                "{value:?}"
+            );
             let read: serde_json::Value = serde_json::from_str(&written).unwrap();
             assert_eq!(read, serde_json::json!({ "a": value, "b": 7, "c": "::1", "d": true }));
             // Both formats quote in the same way.
