@@ -240,7 +240,8 @@ impl Worker {
                 pages::owns(target.path) || pages::answers_browser(target.path, matched.is_ok(), &parts.headers);
             if is_page {
                 notices.tracker.set_route(PAGES);
-                return Box::pin(self.page(&parts, &target, body, origin)).await.map(Decision::Answer);
+                let tracker = &mut notices.tracker;
+                return Box::pin(self.page(&parts, &target, body, origin, tracker)).await.map(Decision::Answer);
             }
             let matched = matched?;
             notices.tracker.set_route(matched.route.path);
@@ -253,7 +254,13 @@ impl Worker {
             }
             let Parts { method, headers, .. } = &parts;
             let request = account::Request { method, target: &target, headers, body, origin };
-            self.authorize(current, request, matched, &authenticated, notices).await
+            let authorized = self.authorize(current, request, matched, &authenticated, notices).await;
+            // As in the event log.
+            let is_unnamed = |rejection: &Rejection| rejection.status() == 403 && rejection.code().is_none();
+            authorized.map_err(|rejection| match is_unnamed(&rejection) {
+                true => rejection.because(RefusalCode::Rights),
+                false => rejection,
+            })
         };
         decision.await.map_err(|rejection: Rejection| rejection.with_dialect(dialect(&parts, current)))
     }
@@ -401,6 +408,7 @@ impl Worker {
         target: &Target<'_>,
         body: Body,
         origin: Origin,
+        tracker: &mut RequestTracker,
     ) -> Result<Response<Body>, Rejection> {
         let mut request = Request::new(body);
         *request.method_mut() = parts.method.clone();
@@ -408,7 +416,15 @@ impl Worker {
         *request.uri_mut() = path.parse::<Uri>().map_err(|_| Rejection::new(400, "the path is not valid"))?;
         *request.headers_mut() = parts.headers.clone();
         request.extensions_mut().insert(origin);
-        Ok(self.pages.clone().oneshot(request).await.unwrap_or_else(|never: Infallible| match never {}))
+        let visitor = pages::PageVisitor::default();
+        if tracker.is_on() {
+            request.extensions_mut().insert(visitor.clone());
+        }
+        let response = self.pages.clone().oneshot(request).await;
+        if let Some(caller) = visitor.caller() {
+            tracker.set_caller(caller);
+        }
+        Ok(response.unwrap_or_else(|never: Infallible| match never {}))
     }
 
     /// Answers without authentication.

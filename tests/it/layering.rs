@@ -45,6 +45,7 @@ const ONLY_THERE: &[(&str, &[&str])] = &[
     ("rustyline::", &["ui"]),
     ("sqlx::", &["gateway/store"]),
     ("maud::", &["gateway/pages"]),
+    ("prometheus_client::", &["gateway/telemetry", "gateway/status_metrics.rs"]),
     ("rustls::", &["gateway/tls.rs", "gateway/server.rs", "http/client", "http/caller_stream.rs"]),
 ];
 

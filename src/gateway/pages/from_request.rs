@@ -12,6 +12,7 @@ use super::display;
 use super::layout::{self, NoticeKind};
 use super::page_context::PageContext;
 use super::state::Pages;
+use super::visitor::PageVisitor;
 use crate::gateway::origin::Origin;
 
 impl FromRequestParts<Arc<Pages>> for PageContext {
@@ -33,6 +34,9 @@ impl FromRequestParts<Arc<Pages>> for PageContext {
             headers: parts.headers.clone(),
         };
         context.exchange_session().await;
+        if let (Some(visitor), Some(session)) = (parts.extensions.get::<PageVisitor>(), context.session()) {
+            visitor.set(session.caller);
+        }
         match refused(&context) {
             Some(page) => Err(page),
             None => Ok(context),

@@ -27,6 +27,7 @@ mod sign_in;
 mod sign_in_throttle;
 mod state;
 mod usage;
+mod visitor;
 
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ use super::rejection::Rejection;
 use crate::address::Scheme;
 
 pub use self::state::{Pages, PagesParts};
+pub use self::visitor::PageVisitor;
 
 const CSP: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",

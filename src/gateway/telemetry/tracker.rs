@@ -89,12 +89,7 @@ impl RequestTracker {
             return response;
         }
         let (status, code) = (response.status().as_u16(), response.extensions().get::<RefusalCode>().copied());
-        self.note(|summary| {
-            summary.status = status;
-            // As in the event log.
-            let other = (status == 403 && summary.caller.is_some()).then_some(RefusalCode::Rights);
-            summary.code = code.or(other);
-        });
+        self.note(|summary| (summary.status, summary.code) = (status, code));
         match response.body().size_hint().exact() {
             Some(length) => {
                 self.note(|summary| summary.bytes = if summary.method == Method::HEAD { 0 } else { length });
