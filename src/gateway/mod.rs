@@ -86,7 +86,7 @@ pub use rejection::{Dialect, Rejection};
 pub use routes::{Access, Account, find as find_route};
 pub use secret::Secret;
 pub use server::{ServeError, Server};
-pub use status::{Problem as StatusProblem, Signing, StatusReport};
+pub use status::{Problem as StatusProblem, Section as StatusSection, Signing, StatusReport};
 pub use store::{
     AuditReader, Change, CopiedTable, DatabaseLocation, Device, Event, EventFilter, EventPage, InvitationId,
     InvitationState, LinePage, PostgresAddress, RecordedEvent, Role, RoleError, SqliteStore, Store, StoreError, User,

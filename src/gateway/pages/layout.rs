@@ -139,8 +139,8 @@ fn navigation(context: &PageContext, session: &BrowserSession) -> Markup {
             a #nav-keys href=(context.link("/settings/keys")) aria-current=[current("/settings/keys")] { "Keys and devices" }
             a #nav-usage href=(context.link("/usage")) aria-current=[current("/usage")] { "Usage" }
             @if session.caller.administrates() {
-                @let is_here = context.path.starts_with("/admin/").then_some("page");
-                a #nav-admin href=(context.link("/admin/people")) aria-current=[is_here] { "Admin" }
+                @let is_here = (context.path == "/admin" || context.path.starts_with("/admin/")).then_some("page");
+                a #nav-admin href=(context.link("/admin")) aria-current=[is_here] { "Admin" }
             } @else if session.caller.audits() {
                 a #nav-audit href=(context.link("/admin/audit")) aria-current=[current("/admin/audit")] { "Event log" }
             }

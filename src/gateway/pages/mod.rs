@@ -91,6 +91,7 @@ pub fn owns(path: &str) -> bool {
                 | "/login"
                 | "/logout"
                 | "/account"
+                | administration::STATUS
                 | "/favicon.ico"
         )
 }
@@ -165,6 +166,7 @@ pub fn router(pages: Arc<Pages>) -> Router {
         .route("/settings/devices", get(settings::devices))
         .route("/settings/devices/new", get(settings::new_device).post(settings::add_device))
         .route("/settings/devices/disconnect", get(settings::confirm_disconnect).post(settings::disconnect))
+        .route(administration::STATUS, get(administration::status))
         .route(administration::PEOPLE, get(administration::people))
         .route(administration::PERSON, get(administration::person))
         .route(administration::CHANGE, get(administration::confirm_change).post(administration::change))

@@ -8,7 +8,9 @@ mod observed;
 mod problems;
 mod process;
 mod report;
+mod sections;
 
 pub use collector::{StatusCollector, StatusParts};
 pub use observed::Signing;
 pub use report::{EventLogStatus, Problem, StatusReport};
+pub use sections::Section;

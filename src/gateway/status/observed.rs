@@ -34,7 +34,7 @@ impl Observed {
         self.lock().certificate = not_after;
     }
 
-    /// Each connection holds one of these permits, of so many.
+    /// Each connection holds one of these permits, of so many, and who accepts the next one.
     pub fn set_connections(&self, permits: Arc<Semaphore>, limit: usize) {
         self.lock().connections = Some((permits, limit));
     }
@@ -57,7 +57,9 @@ impl Observed {
     pub(super) fn connections(&self) -> Option<Usage> {
         let parts = self.lock();
         let (permits, limit) = parts.connections.as_ref()?;
-        Some(Usage { used: limit.saturating_sub(permits.available_permits()) as u64, limit: *limit as u64 })
+        // One permit is held for the next caller.
+        let used = limit.saturating_sub(permits.available_permits()).saturating_sub(1);
+        Some(Usage { used: used as u64, limit: *limit as u64 })
     }
 
     pub(super) fn signing(&self) -> SigningStatus {

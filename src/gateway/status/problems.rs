@@ -64,17 +64,12 @@ pub fn problems(report: &StatusReport) -> Vec<Problem> {
 fn certificate(report: &StatusReport) -> Option<Problem> {
     let certificate = report.certificate.as_ref()?;
     let renew = format!("renew it, then have the gateway read it: kill -HUP {}", report.process);
-    let left = certificate.not_after - report.at;
-    match left {
-        ..=0 => {
-            let message =
-                format!("the TLS certificate expired {}", relative_time::ago(certificate.not_after, report.at));
-            Some(problem("certificate-expired", message, renew))
+    let when = relative_time::until(certificate.not_after, report.at);
+    match certificate.days_left {
+        _ if certificate.not_after <= report.at => {
+            Some(problem("certificate-expired", format!("the TLS certificate expired {when}"), renew))
         }
-        _ if certificate.days_left < RENEWAL_DAYS => {
-            let message = format!("the TLS certificate expires in {}", relative_time::span(left));
-            Some(problem("certificate-expiring", message, renew))
-        }
+        ..RENEWAL_DAYS => Some(problem("certificate-expiring", format!("the TLS certificate expires {when}"), renew)),
         _ => None,
     }
 }
@@ -232,8 +227,8 @@ mod tests {
         let cases: &[(Change, &str, &str)] = &[
             (|r| r.upstream.up = false, "upstream-unreachable", "http://127.0.0.1:11434 does not answer"),
             (|r| r.database.readable = false, "database-unreadable", "the database cannot be read"),
-            (|r| r.certificate = Some(expires_in(21 * DAY - 1)), "certificate-expiring", "expires in 20 days"),
-            (|r| r.certificate = Some(expires_in(3600)), "certificate-expiring", "expires in 60 minutes"),
+            (|r| r.certificate = Some(expires_in(21 * DAY - 1)), "certificate-expiring", "expires in 21 days"),
+            (|r| r.certificate = Some(expires_in(3600)), "certificate-expiring", "expires in 1 hour"),
             (|r| r.certificate = Some(expires_in(0)), "certificate-expired", "expired"),
             (|r| r.certificate = Some(expires_in(-3 * DAY)), "certificate-expired", "expired 3 days ago"),
             (|r| signing(r, "other-key"), "signing-other-key", "the reason"),

@@ -1,4 +1,4 @@
-//! The pages of administrators, below `/admin`: people with their devices and keys, roles, the policy, invitations, maintenance; and of
+//! The pages of administrators, below `/admin`: how the gateway is, people with their devices and keys, roles, the policy, invitations, maintenance; and of
 //! auditors: the event log.
 //!
 //! What is changed here is changed as by the commands of the gateway's machine (`crate::gateway::admin`): these pages are forms and words. Each
@@ -15,6 +15,7 @@ mod person;
 mod plan;
 mod policy;
 mod roles;
+mod status;
 
 use axum::response::Response;
 use http::StatusCode;
@@ -37,7 +38,10 @@ pub use people::show as people;
 pub use person::show as person;
 pub use policy::show as policy;
 pub use roles::show as roles;
+pub use status::show as status;
 
+/// How the gateway is.
+pub const STATUS: &str = "/admin";
 /// Everyone with an account.
 pub const PEOPLE: &str = "/admin/people";
 /// One person.
@@ -97,6 +101,7 @@ pub fn page(
     content: Markup,
 ) -> Response {
     let tabs = [
+        (STATUS, "Status"),
         (PEOPLE, "People"),
         (ROLES, "Roles"),
         (POLICY, "Policy"),

@@ -6,7 +6,8 @@ use super::*;
 use crate::gateway::config::{ConfigFile, Inputs, load_tables};
 
 /// All that can be opened.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
+    "/admin",
     "/admin/people",
     "/admin/person?name=bob",
     "/admin/change?action=suspend-user&of=bob",
@@ -57,7 +58,7 @@ async fn for_others_these_pages_do_not_exist() {
     }
     assert!(site.gateway.directory.user_by_name("ada").unwrap().is_active());
     let mut ada = site.signed_in("ada").await;
-    assert!(ada.get("/account").await.has("href=\"/admin/people\""));
+    assert!(ada.get("/account").await.has("href=\"/admin\""));
     for path in PAGES {
         let reply = ada.get(path).await;
         assert_eq!(reply.status, StatusCode::OK, "{path}: {}", reply.body);

@@ -1,8 +1,6 @@
 //! `gateway status`: whether the gateways of this machine are well, and what to do where one is not. Its JSON is documented in
 //! docs/reference/json.md.
 
-mod facts;
-
 use serde::Serialize;
 
 use super::running::{self, RunningReplies};
@@ -10,7 +8,7 @@ use super::{admin, database};
 use crate::app::App;
 use crate::cli::GatewayStatusArgs;
 use crate::exit::Exit;
-use crate::gateway::{AdminReply, AdminRequest, StatusProblem, StatusReport};
+use crate::gateway::{AdminReply, AdminRequest, StatusProblem, StatusReport, StatusSection};
 use crate::ui::{Check, Checklist};
 
 /// The JSON form.
@@ -96,7 +94,10 @@ fn list(answer: &Answer) -> Checklist {
         }
     }
     for report in &answer.gateways {
-        facts::add(&mut list, report);
+        for StatusSection { title, facts } in report.sections() {
+            list.heading(&title);
+            list.facts(facts.iter().map(|(label, value)| (label.as_str(), value.clone())));
+        }
     }
     list
 }

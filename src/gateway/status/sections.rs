@@ -1,49 +1,53 @@
-//! A report as a few lines of facts.
+//! A report as a few facts for people.
 
 use jiff::Timestamp;
 
-use crate::gateway::StatusReport;
+use super::report::{Refusal, StatusReport};
 use crate::keyspec::tokens_text;
 use crate::relative_time;
-use crate::ui::Checklist;
 
 /// The engine of a database that gateways share.
 const POSTGRESQL: &str = "postgresql";
 
-/// Adds the facts of one gateway.
-pub fn add(list: &mut Checklist, report: &StatusReport) {
-    list.heading(&report.replica.as_ref().map_or_else(|| "Gateway".to_owned(), |name| format!("Gateway {name}")));
-    list.facts(gateway(report));
-    list.heading("In use");
-    list.facts(in_use(report));
-    let used = report.limits.budgets.iter().map(|budget| {
-        let tokens = format!("{} of {} {}", tokens_text(budget.used), tokens_text(budget.limit), words(&budget.budget));
-        format!("{}: {tokens}, renews {}", budget.of, relative_time::until(budget.renews_at, report.at))
-    });
-    list.facts(used.map(|used| ("Budget", used)));
-    list.heading("Event log");
-    list.facts(event_log(report));
-    for sink in &report.sinks {
-        let lag = match sink.lag {
-            None => "not looked at the log yet".to_owned(),
-            Some(0) => "up to date".to_owned(),
-            Some(lag) => format!("{} behind", count(lag, "event")),
-        };
-        list.facts([("Sink", format!("{}, {}, {lag}", sink.name, sink.target))]);
+/// A few facts under a heading. Texts may be untrusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// The heading.
+    pub title: String,
+    /// Labels and values.
+    pub facts: Vec<(String, String)>,
+}
+
+impl StatusReport {
+    /// The whole report in words, but for the problems.
+    pub fn sections(&self) -> Vec<Section> {
+        let title = self.replica.as_ref().map_or_else(|| "Gateway".to_owned(), |name| format!("Gateway {name}"));
+        let mut sections = vec![
+            section(&title, gateway(self)),
+            section("In use", in_use(self)),
+            section("Event log", event_log(self)),
+        ];
+        if !self.last_refusals.is_empty() {
+            let facts = self.last_refusals.iter().map(|refusal| refused(refusal, self.at)).collect();
+            sections.push(Section { title: "Latest refusals".to_owned(), facts });
+        }
+        sections
     }
-    if !report.last_refusals.is_empty() {
-        list.heading("Latest refusals");
-    }
-    for refusal in &report.last_refusals {
-        let who = refusal.account.as_deref().map(|account| format!(", account {account}")).unwrap_or_default();
-        let from = match refusal.address.as_str() {
-            "" => ", from several addresses".to_owned(),
-            address => format!(", from {address}"),
-        };
-        let times = if refusal.count > 1 { format!(", {} times", refusal.count) } else { String::new() };
-        let at = relative_time::ago(refusal.at, report.at);
-        list.facts([(at.as_str(), format!("{} ({}){who}{from}{times}", refusal.code, refusal.action))]);
-    }
+}
+
+fn section(title: &str, facts: Vec<(&str, String)>) -> Section {
+    let facts = facts.into_iter().map(|(label, value)| (label.to_owned(), value)).collect();
+    Section { title: title.to_owned(), facts }
+}
+
+fn refused(refusal: &Refusal, now: i64) -> (String, String) {
+    let who = refusal.account.as_deref().map(|account| format!(", account {account}")).unwrap_or_default();
+    let from = match refusal.address.as_str() {
+        "" => ", from several addresses".to_owned(),
+        address => format!(", from {address}"),
+    };
+    let times = if refusal.count > 1 { format!(", {} times", refusal.count) } else { String::new() };
+    (relative_time::ago(refusal.at, now), format!("{} ({}){who}{from}{times}", refusal.code, refusal.action))
 }
 
 fn gateway(report: &StatusReport) -> Vec<(&'static str, String)> {
@@ -61,8 +65,12 @@ fn gateway(report: &StatusReport) -> Vec<(&'static str, String)> {
         },
     };
     let unreadable = if report.database.readable { "" } else { ", cannot be read" };
+    let listens = match report.url.ends_with(&format!("://{}", report.listen)) {
+        true => String::new(),
+        false => format!("listens at {}, ", report.listen),
+    };
     let mut facts = vec![
-        ("URL", format!("{} (listens at {}, process {})", report.url, report.listen, report.process)),
+        ("URL", format!("{} ({listens}process {})", report.url, report.process)),
         ("Version", format!("{}, runs for {up}", report.version)),
         ("Upstream", format!("{}, {upstream}", report.upstream.url)),
         ("Database", format!("{database}{unreadable}")),
@@ -90,6 +98,11 @@ fn in_use(report: &StatusReport) -> Vec<(&'static str, String)> {
     if !of_all.is_empty() {
         facts.push(("Requests", of_all.join(", ")));
     }
+    facts.extend(limits.budgets.iter().map(|budget| {
+        let (used, limit) = (tokens_text(budget.used), tokens_text(budget.limit));
+        let renews = relative_time::until(budget.renews_at, report.at);
+        ("Budget", format!("{}: {used} of {limit} {}, renews {renews}", budget.of, words(&budget.budget)))
+    }));
     let directory = &report.directory;
     let workloads = match directory.service_accounts {
         0 => String::new(),
@@ -121,8 +134,16 @@ fn in_use(report: &StatusReport) -> Vec<(&'static str, String)> {
 
 fn event_log(report: &StatusReport) -> Vec<(&'static str, String)> {
     let log = &report.event_log;
+    let sinks = report.sinks.iter().map(|sink| {
+        let lag = match sink.lag {
+            None => "not started yet".to_owned(),
+            Some(0) => "up to date".to_owned(),
+            Some(lag) => format!("{} behind", count(lag, "event")),
+        };
+        ("Sink", format!("{}, {}, {lag}", sink.name, sink.target))
+    });
     let (Some(origin), Some(records)) = (&log.origin, log.size) else {
-        return vec![("Records", "cannot be read".to_owned())];
+        return vec![("Records", "cannot be read".to_owned())].into_iter().chain(sinks).collect();
     };
     let checkpoint = match (&log.last_checkpoint, log.signing.on) {
         (Some(last), _) => {
@@ -135,7 +156,8 @@ fn event_log(report: &StatusReport) -> Vec<(&'static str, String)> {
         (None, true) => "none yet".to_owned(),
         (None, false) => "none: `audit-key-file` names no key".to_owned(),
     };
-    vec![("Records", format!("{records} ({origin})")), ("Checkpoint", checkpoint)]
+    let facts = [("Records", format!("{records} ({origin})")), ("Checkpoint", checkpoint)];
+    facts.into_iter().chain(sinks).collect()
 }
 
 /// `tokens-per-day` as `tokens per day`.
