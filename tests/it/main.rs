@@ -22,6 +22,7 @@ mod examples;
 mod exec;
 #[cfg(feature = "gateway")]
 mod gateway_access;
+mod gateway_access_log;
 #[cfg(feature = "gateway")]
 mod gateway_addresses;
 #[cfg(feature = "gateway")]
