@@ -93,7 +93,8 @@ impl Forward {
         tracker: &mut RequestTracker,
     ) -> Result<Response<Body>, Rejection> {
         // The place is free last, whatever happens: what is declared later is dropped before.
-        let Self { slot, outgoing, filtered, hides_length, lowered, route, guard, mut meter } = *self;
+        let Self { slot, outgoing, filtered, hides_length, lowered, route, guard, meter } = *self;
+        let mut waiting = Unanswered { meter, tracker };
         let to = &config.upstream;
         let refused = |rejection: Rejection| rejection.with_dialect(Dialect::of(route.path));
         let answer = match &guard {
@@ -103,21 +104,20 @@ impl Forward {
                 answer = upstream.send(to.as_origin(), outgoing) => answer,
                 // A model that loads can keep the caller waiting for minutes.
                 () = std::future::poll_fn(|context| guard.poll_cut(context)) => {
-                    ended(&mut meter, UsageStatus::Cut, tracker);
+                    waiting.ended(UsageStatus::Cut);
                     return Err(refused(guard.refusal()));
                 }
             },
         };
         let answer = answer.inspect_err(|problem| {
-            let status = match problem {
+            waiting.ended(match problem {
                 SendError::Connect(_) | SendError::Malformed => UsageStatus::Failed,
                 SendError::Closed(_) => UsageStatus::Cut,
                 SendError::RequestBody(_) => UsageStatus::Cancelled,
-            };
-            ended(&mut meter, status, tracker);
+            });
         });
         let (mut parts, body) = answer.map_err(|problem| refused(unanswered(&problem, to)))?.into_parts();
-        if let Some(meter) = &mut meter {
+        if let Some(meter) = &mut waiting.meter {
             meter.answered(parts.status, &parts.headers);
             if meter.changes_length() {
                 parts.headers.remove(header::CONTENT_LENGTH);
@@ -125,21 +125,18 @@ impl Forward {
         }
         if parts.status.is_informational() {
             // 101: we asked for no other protocol, and could not follow into it.
-            ended(&mut meter, UsageStatus::Failed, tracker);
             let message = "bad gateway: the upstream server switched to another protocol";
             return Err(refused(Rejection::new(502, message)));
         }
         if parts.status == StatusCode::UNAUTHORIZED {
-            ended(&mut meter, UsageStatus::Failed, tracker);
             // Whatever it says, such as the link that connects the server's own key, is not for callers.
             let message = "bad gateway: the upstream Ollama is not signed in to ollama.com";
             return Err(refused(Rejection::new(502, message)));
         }
         // A list of models is read here in full: what the caller gets of it is known then.
         let is_listed = filtered.is_some() && parts.status.is_success();
-        let followed =
-            if is_listed { RequestTracker::default() } else { std::mem::take(tracker).with_status(parts.status) };
-        let body = MeteredBody::new(GuardedBody::new(body, guard, slot), meter, followed);
+        let (meter, followed) = waiting.answered(!is_listed);
+        let body = MeteredBody::new(GuardedBody::new(body, guard, slot), meter, followed.with_status(parts.status));
         headers::strip_response_headers(&mut parts.headers);
         parts.headers.extend(lowered.map(|lowered| (LOWERED, lowered)));
         // Not that of the upstream server: in ours a truncated answer can be distinguished from a complete one.
@@ -157,11 +154,30 @@ impl Forward {
     }
 }
 
-/// Notes how a request ended that got no response.
-fn ended(meter: &mut Option<Meter>, status: UsageStatus, tracker: &mut RequestTracker) {
-    if let Some(meter) = meter {
-        meter.unanswered(status);
-        meter.report(tracker);
+/// A request that waits for its response. If none comes, also because the caller leaves, what it used is noted all the same.
+struct Unanswered<'a> {
+    meter: Option<Meter>,
+    tracker: &'a mut RequestTracker,
+}
+
+impl Unanswered<'_> {
+    /// No response comes.
+    fn ended(&mut self, status: UsageStatus) {
+        self.meter.iter_mut().for_each(|meter| meter.unanswered(status));
+    }
+
+    /// The response has come: gives out what counts it, and, if its body is followed, what follows the request.
+    fn answered(mut self, is_followed: bool) -> (Option<Meter>, RequestTracker) {
+        let followed = if is_followed { std::mem::take(self.tracker) } else { RequestTracker::default() };
+        (self.meter.take(), followed)
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        if let Some(meter) = &self.meter {
+            meter.report(self.tracker);
+        }
     }
 }
 

@@ -268,7 +268,8 @@ fn each_request_to_three_gateways_is_counted_once_whatever_becomes_of_it() {
 
 #[test]
 fn requests_to_models_are_counted_with_their_outcome_and_tokens_and_models_are_few() {
-    let upstream = upstream(Gate::new(), Waiting::default());
+    let waiting = Waiting::default();
+    let upstream = upstream(Gate::new(), waiting.clone());
     let gateway = Gateway::start_with(&upstream.url(), METRICS);
     gateway.add_user("ada", "member");
     let key = format!("Authorization: Bearer {}", gateway.key(&gateway.device_added_to("ada"), &["k"]));
@@ -281,6 +282,9 @@ fn requests_to_models_are_counted_with_their_outcome_and_tokens_and_models_are_f
     }
     assert_eq!(chat("unknown"), 404);
     assert_eq!(status_of(open(&gateway, &key, &json!({ "model": "cut", "messages": [] }).to_string()), true), 200);
+    let left = open(&gateway, &key, &json!({ "model": "never", "messages": [] }).to_string());
+    poll("the request", || waiting.lock().unwrap().remove("never").then_some(()));
+    drop(left);
     // Names that strangers and mistaken callers send are no labels.
     for number in 0..300 {
         let body = json!({ "model": format!("stranger-{number}"), "messages": [] }).to_string();
@@ -293,7 +297,7 @@ fn requests_to_models_are_counted_with_their_outcome_and_tokens_and_models_are_f
             .filter(|(name, _)| name.starts_with("ollama_auth_inferences_total"))
             .map(|(_, value)| value)
             .sum();
-        (sum >= 62.0).then_some(samples)
+        (sum >= 63.0).then_some(samples)
     });
     let of = |name: &str| samples.get(name).copied();
     assert_eq!(of(r#"ollama_auth_inferences_total{model="m7:latest",outcome="complete"}"#), Some(1.0));
@@ -302,6 +306,7 @@ fn requests_to_models_are_counted_with_their_outcome_and_tokens_and_models_are_f
     assert_eq!(of(r#"ollama_auth_inferences_total{model="other",outcome="complete"}"#), Some(10.0));
     assert_eq!(of(r#"ollama_auth_inferences_total{model="other",outcome="cut"}"#), Some(1.0));
     assert_eq!(of(r#"ollama_auth_inferences_total{model="other",outcome="failed"}"#), Some(1.0));
+    assert_eq!(of(r#"ollama_auth_inferences_total{model="other",outcome="cancelled"}"#), Some(1.0));
     assert_eq!(of(r#"ollama_auth_requests_total{route="/api/chat",status="401",code="unknown_key"}"#), Some(300.0));
     assert_eq!(of(r#"ollama_auth_time_to_first_token_seconds_count{model="m7:latest"}"#), Some(1.0));
     let text = get(&gateway, &["Accept: application/openmetrics-text; version=1.0.0"]);
