@@ -109,7 +109,7 @@ fn signing(report: &StatusReport) -> Option<Problem> {
         (None, Some(age)) => format!("the last checkpoint of the event log was made {} ago", relative_time::span(age)),
         (None, None) => return None,
     };
-    Some(problem("checkpoint-overdue", message, "sign one now: ollama-auth gateway audit checkpoint".to_owned()))
+    Some(problem("checkpoint-overdue", message, "sign one now: ollama-auth gateway audit checkpoint --now".to_owned()))
 }
 
 fn limits(report: &StatusReport) -> Vec<Problem> {
