@@ -58,7 +58,9 @@ impl Exit {
             Self::Forbidden => "The credential does not allow this (403)",
             Self::Unreachable => "The host, or its upstream server, cannot be reached (502, 504)",
             Self::TryLater => "Try again later (429, 503)",
-            Self::Found => "The check ran and found something: doctor, keys audit, keys rotate where a person must act",
+            Self::Found => {
+                "The check ran and found something: doctor, gateway status, keys audit, keys rotate where a person must act"
+            }
             Self::NotRunnable => "exec: the program cannot be run",
             Self::NoProgram => "exec: no such program",
             Self::Interrupted => "Interrupted (Ctrl-C)",

@@ -485,6 +485,8 @@ fn the_json_page_lists_the_members_that_are_printed() {
     holds("gateway maintenance", &notice, &[]);
     run(&["keys", "create", "ci"], 0);
     holds("gateway key", &gateway.admin(&["key", "list", "--json"]).expect_code(0).json()["keys"][0], &[]);
+    let status = gateway.admin(&["status", "--json"]).json();
+    holds("gateway status", &status["gateways"][0], &[]);
     let gate = crate::harness::http::Gate::new();
     let closed = gate.clone();
     ollama.route("GET", "/api/ps", move |_| crate::harness::http::Reply::json(200, r#"{"models":[]}"#).after(&closed));

@@ -70,6 +70,8 @@ const RUN: &[(&str, &[i32])] = &[
     ("ollama-auth gateway user list --json", &[0]),
     ("ollama-auth gateway user suspend bob --reason \"laptop lost\"", &[0]),
     ("ollama-auth gateway user resume bob", &[0]),
+    ("ollama-auth gateway status", &[0]),
+    ("ollama-auth gateway status --json", &[0]),
     ("ollama-auth gateway top", &[0]),
     ("ollama-auth gateway top --json", &[0]),
     ("ollama-auth gateway top --end 3f9a1c --reason 'runs since yesterday'", &[3]),

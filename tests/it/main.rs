@@ -111,6 +111,8 @@ mod gateway_signatures;
 #[cfg(feature = "gateway")]
 mod gateway_single_sign_on;
 #[cfg(feature = "gateway")]
+mod gateway_status;
+#[cfg(feature = "gateway")]
 mod gateway_streams;
 #[cfg(feature = "gateway")]
 mod gateway_suspension;

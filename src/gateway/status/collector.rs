@@ -70,6 +70,8 @@ pub struct StatusCollector {
     client: OnceLock<Option<Http1Client>>,
     /// The latest refusals, of a log of that origin and size.
     refusals: Mutex<Option<(String, i64, Vec<Refusal>)>>,
+    /// Held by who asks the database for the log: while it does not answer, questions must not pile up.
+    log_turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// What had to be asked for. Each is empty if there is no answer.
@@ -88,25 +90,31 @@ impl StatusCollector {
     pub fn new(parts: StatusParts) -> Self {
         let started_at = parts.clock.now();
         let (observed, client, refusals) = (Observed::default(), OnceLock::new(), Mutex::default());
-        Self { parts, started_at, observed, client, refusals }
+        Self { parts, started_at, observed, client, refusals, log_turn: Arc::default() }
     }
 
     /// How the gateway is now. Takes as long as upstream server and database need to answer, and three seconds at most. May be called
     /// on any runtime, and every few seconds.
     pub async fn collect(self: &Arc<Self>) -> StatusReport {
         let this = self.clone();
-        let answers = self.parts.directory.runtime().spawn(async move { this.ask().await }).await;
+        let answers = self.parts.directory.runtime().spawn(this.ask()).await;
         self.report(answers.unwrap_or_default())
     }
 
-    async fn ask(&self) -> Answers {
+    async fn ask(self: Arc<Self>) -> Answers {
         let file = self.parts.directory.file();
         let of_system = tokio::task::spawn_blocking(move || (process::memory(), file.as_deref().and_then(size_of)));
-        let (health, log, of_system) = tokio::join!(
-            timeout(DEADLINE, self.ask_health()),
-            timeout(DEADLINE, self.ask_log()),
-            timeout(DEADLINE, of_system)
-        );
+        let this = self.clone();
+        let of_log = async move {
+            let turn = this.log_turn.clone().lock_owned().await;
+            let asked = tokio::spawn(async move {
+                let _turn = turn;
+                this.ask_log().await
+            });
+            asked.await.ok().flatten()
+        };
+        let (health, log, of_system) =
+            tokio::join!(timeout(DEADLINE, self.ask_health()), timeout(DEADLINE, of_log), timeout(DEADLINE, of_system));
         let (upstream, is_readable) = health.unwrap_or_default();
         let (log, refusals) = log.ok().flatten().map_or((None, Vec::new()), |(log, refusals)| (Some(log), refusals));
         let (memory, database_bytes) = of_system.ok().and_then(Result::ok).unwrap_or_default();

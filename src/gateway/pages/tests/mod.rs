@@ -13,6 +13,7 @@ mod names;
 mod passwords;
 mod setting_up;
 mod signing_in;
+mod status;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
