@@ -156,7 +156,7 @@ impl Worker {
         };
         // For the log alone.
         let asked = tracing::enabled!(tracing::Level::DEBUG)
-            .then(|| (parts.method.clone(), hide_keys(parts.uri.path()).into_owned()))
+            .then(|| [parts.method.as_str(), parts.uri.path()].map(|text| hide_keys(text).into_owned()))
             .unwrap_or_default();
         let page_access = PageAccess::of(&parts, &current);
         let is_anthropic = dialect(&parts, &current) == Dialect::Anthropic;
@@ -184,8 +184,8 @@ impl Worker {
             tracing::debug!(%address, request = %origin.request, status = rejection.status(), reason = &*hide_keys(rejection.message()), "refused");
             rejection.into_response()
         });
-        let (method, path) = asked;
-        tracing::debug!(%address, request = %origin.request, %method, path, status = response.status().as_u16(), "answered");
+        let [method, path] = asked;
+        tracing::debug!(%address, request = %origin.request, method, path, status = response.status().as_u16(), "answered");
         page_access.write(response.headers_mut());
         response.headers_mut().insert(NAME, VERSION);
         if let Ok(id) = HeaderValue::from_str(origin.request.as_str()) {

@@ -64,9 +64,14 @@ fn no_secret_prompt_or_response_is_recorded_anywhere() {
     let foreign = other.key(&other.device_of("eve"), &["k"]);
 
     let sink = other.sandbox().path("events.jsonl");
+    let access_log = other.sandbox().path("access.log");
     let config = other.sandbox().write(
         "gateway.toml",
-        format!("[[audit-sink]]\nname = \"siem\"\nto = \"file\"\npath = \"{}\"\n", sink.display()),
+        format!(
+            "access-log = \"{}\"\n[[audit-sink]]\nname = \"siem\"\nto = \"file\"\npath = \"{}\"\n",
+            access_log.display(),
+            sink.display()
+        ),
     );
     // Each request in the log, too.
     let gateway = Gateway::start_with(&upstream.url(), &["--config", config.to_str().unwrap(), "-v"]);
@@ -145,6 +150,7 @@ fn no_secret_prompt_or_response_is_recorded_anywhere() {
         ] {
             gateway.ask(method, &target, &headers, body);
         }
+        gateway.ask(one, "/api/tags", &[&bearer], "");
         for line in ["Host", "Origin", "X-Forwarded-For", "Cookie", "Content-Type", "Referer"] {
             gateway.raw(format!(
                 "GET /api/tags HTTP/1.1\r\nHost: {}\r\n{line}: {one}\r\nConnection: close\r\n\r\n",
@@ -199,6 +205,13 @@ fn no_secret_prompt_or_response_is_recorded_anywhere() {
         &canaries,
     );
     assert_absent("an export", &gateway.admin(&["audit", "export"]).expect_code(0).stdout, &canaries);
+    let last = gateway.ask("GET", "/api/tags", &[&bearer], "");
+    let requests = poll("the access log", || {
+        let text = fs::read_to_string(&access_log).unwrap();
+        text.contains(last.header("x-request-id").unwrap()).then_some(text)
+    });
+    assert!(requests.contains(&format!("credential=key:{}", id.as_str().unwrap())) && requests.lines().count() > 100);
+    assert_absent("the access log", requests.as_bytes(), &canaries);
     assert_absent("the sink", &fs::read(&sink).unwrap(), &canaries);
     for list in [
         &["user", "list"][..],

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
-use super::{Logged, number, read, text};
+use super::{Logged, read, text};
 use crate::harness::cmd::Sandbox;
 use crate::harness::poll;
 
@@ -109,7 +109,7 @@ fn a_reload_turns_it_on_and_off_and_moves_it() {
     let fourth = ask();
     let other = logged.kept.path("other.log");
     let in_other = poll("a line in the other file", || fs::read_to_string(&other).ok().filter(|text| !text.is_empty()));
-    let ids = |text: &str| read(text).iter().map(|line| text_of(line)).collect::<Vec<_>>();
+    let ids = |text: &str| read(text).iter().map(|line| id_of(line)).collect::<Vec<_>>();
     assert_eq!(ids(&in_other), [fourth.header("x-request-id").unwrap()]);
     logged.line_of(&second);
     assert_eq!(ids(&logged.text()), [&first, &second].map(|answer| answer.header("x-request-id").unwrap()));
@@ -117,17 +117,14 @@ fn a_reload_turns_it_on_and_off_and_moves_it() {
     assert_eq!(formats, [false, true]);
     // A configuration that is refused changes nothing.
     for (wrong, words) in [
-        ("access-log-format = \"xml\"\n", "access-log-format must be logfmt or json, not \\\"xml\\\""),
+        ("access-log-format = \"xml\"\n", "access-log-format must be logfmt or json, not \"xml\""),
         (
             "access-log = \"e\"\n[[audit-sink]]\nname = \"x\"\nto = \"file\"\npath = \"e\"\n",
             "access-log is the file of the audit-sink x",
         ),
     ] {
         let log = logged.gateway.reload(&logged.config, wrong);
-        assert!(
-            log.contains("cannot reload") && log.contains(&words.replace("\\\"", "")) || log.contains(words),
-            "{log}"
-        );
+        assert!(log.contains("cannot reload the configuration") && log.contains(words), "{log}");
     }
     let last = ask();
     poll("the last line", || {
@@ -135,7 +132,7 @@ fn a_reload_turns_it_on_and_off_and_moves_it() {
     });
 }
 
-fn text_of(line: &super::Line) -> String {
+fn id_of(line: &super::Line) -> String {
     text(line, "request").unwrap().to_owned()
 }
 
@@ -192,7 +189,9 @@ fn a_full_disk_delays_no_request_and_cuts_no_line() {
     poll("whole lines", || (rest().ends_with('\n') || rest().is_empty()).then_some(()));
     flood(&logged.gateway.address(), 500);
     limit(None);
+    let mut asked = 1000;
     let last = poll("a line after the disk is free again", || {
+        asked += 1;
         let answer = logged.gateway.ask("GET", "/healthz", &[], "");
         std::thread::sleep(Duration::from_millis(100));
         rest().contains(answer.header("x-request-id").unwrap()).then_some(answer)
@@ -204,8 +203,8 @@ fn a_full_disk_delays_no_request_and_cuts_no_line() {
     // Within a minute it is told once, and what was not told by then with the end of it.
     assert_eq!(log.matches(told).count(), 1, "{log}");
     let (first, more) = (sum(&log, told, "dropped"), sum(&log, "access log works again", "dropped"));
-    let asked = 1000 + lines.iter().filter(|line| number(line, "status") == Some(200)).count() as u64;
-    assert!(first > 0 && first + more >= 990 && first + more <= asked, "{first} {more}: {log}");
+    assert!(first > 0, "{log}");
+    assert_eq!(lines.len() as u64 + first + more, asked, "{log}");
     assert_eq!(logged.gateway.end(Signal::TERM).code(), 0);
 }
 

@@ -23,7 +23,7 @@ struct Report {
     /// Dropped lines that no warning has told yet.
     untold: u64,
     last: Option<Instant>,
-    /// There was a warning, and no line was written since.
+    /// There was a warning, and no batch was written in full since.
     is_failing: bool,
     /// A thread is about to write one: the log of the process may keep it waiting.
     is_writing: bool,
@@ -41,10 +41,14 @@ impl LineCounts {
     }
 
     /// So many were written.
-    pub fn add_written(self: &Arc<Self>, lines: u64, target: &str) {
+    pub fn add_written(&self, lines: u64) {
         self.written.fetch_add(lines, Ordering::Relaxed);
+    }
+
+    /// A whole batch was written.
+    pub fn note_success(self: &Arc<Self>, target: &str) {
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines > 0 && report.is_failing && !report.is_writing {
+        if report.is_failing && !report.is_writing {
             report.is_failing = false;
             let (target, dropped) = (target.to_owned(), std::mem::take(&mut report.untold));
             self.tell(&mut report, move || tracing::info!(target, dropped, "access log works again"));
@@ -97,7 +101,7 @@ mod tests {
         assert_eq!((counts.written(), counts.dropped()), (0, 1000));
         // The first one was told at once.
         assert_eq!(counts.report.lock().unwrap().untold, 999);
-        counts.add_written(3, "file x");
+        counts.add_written(3);
         assert_eq!((counts.written(), counts.dropped()), (3, 1000));
     }
 }

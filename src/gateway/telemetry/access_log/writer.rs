@@ -48,13 +48,16 @@ fn write_lines(mut output: Output, name: &str, buffer: &LineBuffer, counts: &Arc
     loop {
         match buffer.take(&mut batch, rest) {
             Work::Write(lines) => {
-                let (written, error) = match output.write(&batch) {
-                    Ok(()) => (lines, None),
-                    Err(OutputError { written, error }) => (count_lines(&batch[..written]), Some(error)),
-                };
-                counts.add_written(written, name);
-                if let Some(error) = error {
-                    counts.add_dropped(lines - written, name, &error.to_string());
+                match output.write(&batch) {
+                    Ok(()) => {
+                        counts.add_written(lines);
+                        counts.note_success(name);
+                    }
+                    Err(OutputError { written, error }) => {
+                        let written = count_lines(&batch[..written]);
+                        counts.add_written(written);
+                        counts.add_dropped(lines - written, name, &error.to_string());
+                    }
                 }
                 buffer.done(lines);
                 batch.clear();
