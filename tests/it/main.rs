@@ -91,6 +91,8 @@ mod gateway_limits;
 mod gateway_maintenance;
 #[cfg(feature = "gateway")]
 mod gateway_metrics;
+#[cfg(feature = "gateway")]
+mod gateway_metrics_listener;
 mod gateway_pages;
 #[cfg(feature = "gateway")]
 mod gateway_policy;
