@@ -22,6 +22,7 @@ mod examples;
 mod exec;
 #[cfg(feature = "gateway")]
 mod gateway_access;
+#[cfg(feature = "gateway")]
 mod gateway_access_log;
 #[cfg(feature = "gateway")]
 mod gateway_addresses;

@@ -109,7 +109,7 @@ fn a_reload_turns_it_on_and_off_and_moves_it() {
     let fourth = ask();
     let other = logged.kept.path("other.log");
     let in_other = poll("a line in the other file", || fs::read_to_string(&other).ok().filter(|text| !text.is_empty()));
-    let ids = |text: &str| read(text).iter().map(|line| id_of(line)).collect::<Vec<_>>();
+    let ids = |text: &str| read(text).iter().map(id_of).collect::<Vec<_>>();
     assert_eq!(ids(&in_other), [fourth.header("x-request-id").unwrap()]);
     logged.line_of(&second);
     assert_eq!(ids(&logged.text()), [&first, &second].map(|answer| answer.header("x-request-id").unwrap()));
@@ -136,16 +136,19 @@ fn id_of(line: &super::Line) -> String {
     text(line, "request").unwrap().to_owned()
 }
 
+/// Makes something with that path.
+type Make = fn(&Path);
+
 #[test]
 fn what_is_no_regular_file_is_refused_and_the_gateway_serves() {
-    let make: [(&str, fn(&Path)); 3] = [
+    let kinds: [(&str, Make); 3] = [
         ("it is a symbolic link", |path| symlink("/dev/null", path).unwrap()),
         ("it is not a regular file", |path| {
             rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         }),
         ("directory", |path| fs::create_dir(path).unwrap()),
     ];
-    for (reason, make) in make {
+    for (reason, make) in kinds {
         let folder = Sandbox::new();
         let path = folder.path("access.log");
         make(&path);
@@ -220,7 +223,7 @@ fn a_reader_of_standard_output_that_stops_delays_no_request() {
         "access-log = \"stdout\"\naccess-log-format = \"json\"\n[[audit-sink]]\nname = \"out\"\nto = \"stdout\"\n";
     let mut logged = Logged::within(UPSTREAM, config, |_| format!("exec >{}", path.display()));
     let mut all = Vec::new();
-    let mut take = |all: &mut Vec<u8>| {
+    let take = |all: &mut Vec<u8>| {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(count @ 1..) = rustix::io::read(&reader, &mut buffer) {
             all.extend_from_slice(&buffer[..count]);

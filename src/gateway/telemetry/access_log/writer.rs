@@ -44,11 +44,13 @@ fn write_lines(mut output: Output, name: &str, buffer: &LineBuffer, counts: &Arc
     if let Err(error) = output.open() {
         counts.add_dropped(0, name, &error.to_string());
     }
-    let (mut batch, mut rest) = (Vec::new(), Some(REST));
+    let (mut batch, mut rest, mut works) = (Vec::new(), Some(REST), false);
     loop {
         match buffer.take(&mut batch, rest) {
             Work::Write(lines) => {
-                match output.write(&batch) {
+                let written = output.write(&batch);
+                works = written.is_ok();
+                match written {
                     Ok(()) => {
                         counts.add_written(lines);
                         counts.note_success(name);
@@ -67,6 +69,10 @@ fn write_lines(mut output: Output, name: &str, buffer: &LineBuffer, counts: &Arc
             Work::Rest => {
                 output.rest();
                 rest = None;
+                if works {
+                    // The last batch may have been written before the warning was.
+                    counts.note_success(name);
+                }
             }
             Work::End => return,
         }
