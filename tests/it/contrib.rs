@@ -15,17 +15,17 @@ use crate::harness::cmd::Sandbox;
 use crate::harness::tool;
 
 /// A file of the repository.
-fn file(name: &str) -> PathBuf {
+pub fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 /// Its text.
-fn text(name: &str) -> String {
+pub fn text(name: &str) -> String {
     fs::read_to_string(file(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 /// A YAML file as a real parser understands it. `on` is the word for true in YAML 1.1, so it becomes the name `true`.
-fn yaml(sandbox: &Sandbox, name: &str) -> Value {
+pub fn yaml(sandbox: &Sandbox, name: &str) -> Value {
     let script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))";
     let path = std::env::var_os("PATH").unwrap_or_default();
     let command = sandbox.program(tool("python3"), ["-c", script, file(name).to_str().unwrap()]);

@@ -127,7 +127,7 @@ impl Authority {
     }
 
     /// curl that trusts this authority alone.
-    fn curl(&self, more: &[&str]) -> Cmd {
+    pub fn curl(&self, more: &[&str]) -> Cmd {
         let ca = self.ca();
         self.0.program(tool("curl"), ["--silent", "--show-error", "--noproxy", "*", "--cacert", &ca]).args(more)
     }
@@ -144,7 +144,7 @@ impl Authority {
     }
 
     /// The header of a key that may do everything that a test asks for.
-    fn header(&self, gateway: &Gateway) -> String {
+    pub fn header(&self, gateway: &Gateway) -> String {
         let device = self.device(gateway, "ada");
         let key = gateway.key(&device, &["k", "--scope", "inference,models:read", "--ca-cert", &self.ca()]);
         format!("Authorization: Bearer {key}")

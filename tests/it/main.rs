@@ -94,6 +94,7 @@ mod gateway_maintenance;
 mod gateway_metrics;
 #[cfg(feature = "gateway")]
 mod gateway_metrics_listener;
+#[cfg(feature = "gateway")]
 mod gateway_pages;
 #[cfg(feature = "gateway")]
 mod gateway_policy;
@@ -152,6 +153,8 @@ mod leaks;
 #[cfg(target_os = "linux")]
 mod listener;
 mod models;
+#[cfg(feature = "gateway")]
+mod monitoring;
 #[cfg(feature = "gateway")]
 mod pictures;
 mod profiles;

@@ -37,6 +37,8 @@ pub mod pages;
 #[cfg(feature = "gateway")]
 pub mod plain_http;
 pub mod postgres;
+#[cfg(feature = "gateway")]
+pub mod prometheus;
 pub mod pty;
 pub mod set_clock;
 pub mod signature;
