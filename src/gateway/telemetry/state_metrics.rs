@@ -57,7 +57,9 @@ impl StateMetric {
             return Ok(());
         }
         let kind = if self.is_counter { MetricType::Counter } else { MetricType::Gauge };
-        let mut metric = encoder.encode_descriptor(self.name, self.help, self.unit.as_ref(), kind)?;
+        // As the library ends those of the metrics that it registers.
+        let help = format!("{}.", self.help);
+        let mut metric = encoder.encode_descriptor(self.name, &help, self.unit.as_ref(), kind)?;
         for (labels, value) in &self.values {
             let encoder = metric.encode_family(labels)?;
             match self.is_counter {
@@ -83,5 +85,42 @@ impl StateMetrics {
 impl Collector for StateMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
         self.0.read().unwrap_or_else(PoisonError::into_inner).iter().try_for_each(|metric| metric.encode(&mut encoder))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::{prometheus_text, text};
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    #[test]
+    fn quotes_backslashes_and_line_breaks_of_labels_are_escaped_in_both_formats() {
+        let all = StateMetrics::default();
+        let lag = StateMetric::gauge("lag", "The lag").labelled([("sink", "a\"b\\c\nlag 7")], 1.0);
+        all.set(vec![lag, StateMetric::counter("lines", "The lines").value(2.0)]);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(std::sync::Arc::new(all)));
+        let (mut open, mut plain) = (String::new(), String::new());
+        text::encode(&mut open, &registry).unwrap();
+        prometheus_text::encode(&mut plain, &registry).unwrap();
+        let sample = r#"lag{sink="a\"b\\c\nlag 7"} 1.0"#;
+        for (encoded, lines) in [(&open, 7), (&plain, 6)] {
+            assert!(encoded.lines().any(|line| line == sample), "{encoded}");
+            assert!(encoded.contains("\nlines_total 2"), "{encoded}");
+            assert_eq!(encoded.lines().count(), lines, "{encoded}");
+        }
+    }
+
+    #[test]
+    fn a_metric_without_a_value_is_left_out() {
+        let all = StateMetrics::default();
+        all.set(vec![StateMetric::gauge("nothing", "Nothing").value(None)]);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(std::sync::Arc::new(all)));
+        let mut encoded = String::new();
+        text::encode(&mut encoded, &registry).unwrap();
+        assert_eq!(encoded, "# EOF\n");
     }
 }

@@ -67,6 +67,17 @@ pub fn promtool(sandbox: &Sandbox, args: &[&str]) -> Cmd {
     sandbox.program(tool("promtool"), args)
 }
 
+/// Python with the library `prometheus_client`. Debian's package of it is for Debian's own Python, which need not be the first on the PATH.
+pub fn python(sandbox: &Sandbox, script: &str) -> Cmd {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let import = ["-c", "import prometheus_client"];
+    let has_it = |python: &Path| sandbox.program(python, import).env("PATH", &path).run().code() == 0;
+    let all = std::env::split_paths(&path).map(|folder| folder.join("python3")).filter(|file| file.is_file());
+    let found = all.into_iter().find(|python| has_it(python));
+    let found = found.expect("the tests need the library `prometheus_client` of Python; scripts/test installs it");
+    sandbox.program(found, ["-c", script]).env("PATH", &path)
+}
+
 /// The port at which a process listens on 127.0.0.1: Prometheus does not say which one it got.
 fn listening_port(pid: u32) -> Option<u16> {
     let links = fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten();

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Given, documented, names_in};
 use crate::harness::cmd::Sandbox;
-use crate::harness::prometheus::promtool;
-use crate::harness::tool;
+use crate::harness::prometheus::{promtool, python};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0";
 /// Prints the name of each sample, by the strict parser of Prometheus' library for Python.
@@ -27,8 +26,7 @@ fn both_formats_are_valid_and_have_the_documented_metrics() {
     let checked = promtool(&sandbox, &["check", "metrics"]).stdin(plain.text()).run();
     assert_eq!((checked.code(), checked.stdout(), checked.stderr()), (0, "", ""), "{}", plain.text());
 
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let parsed = sandbox.program(tool("python3"), ["-c", PARSE]).env("PATH", path).stdin(open.text()).run();
+    let parsed = python(&sandbox, PARSE).stdin(open.text()).run();
     assert_eq!(parsed.code(), 0, "{}\n{}", parsed.stderr(), open.text());
     // Samples alone, without what is a comment in the older format.
     let samples: String = plain.text().lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
