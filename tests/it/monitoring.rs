@@ -70,7 +70,8 @@ impl Given {
 
     /// A response of a model, one that breaks off, a refused request, and one that the upstream server does not answer.
     fn make_requests(&self) {
-        let chat = |model: &str| json!({ "model": model, "messages": [{ "role": "user", "content": "hi" }] }).to_string();
+        let chat =
+            |model: &str| json!({ "model": model, "messages": [{ "role": "user", "content": "hi" }] }).to_string();
         let wrong = "Authorization: Bearer olauth_wrong";
         for (path, key, body) in [
             ("/api/chat", self.key.as_str(), chat("tiny")),

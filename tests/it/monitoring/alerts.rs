@@ -22,7 +22,8 @@ fn rules(sandbox: &Sandbox) -> Vec<Value> {
 #[test]
 fn promtool_accepts_the_rules_and_the_scrape_configuration_and_all_cases_pass() {
     let sandbox = Sandbox::new();
-    for (kind, name) in [(["check", "rules"], RULES), (["test", "rules"], CASES), (["check", "config"], SCRAPE_CONFIG)] {
+    for (kind, name) in [(["check", "rules"], RULES), (["test", "rules"], CASES), (["check", "config"], SCRAPE_CONFIG)]
+    {
         promtool(&sandbox, &[kind[0], kind[1], file(name).to_str().unwrap()]).run().expect_code(0);
     }
 }

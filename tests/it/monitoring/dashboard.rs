@@ -12,9 +12,14 @@ use crate::harness::prometheus::Prometheus;
 
 /// The example with its lines for a token.
 pub fn with_token(config: &str, token: &Path) -> String {
-    let wanted = config.replace("    # authorization:", "    authorization:").replace("    #   credentials_file:", "      credentials_file:");
+    let wanted = config
+        .replace("    # authorization:", "    authorization:")
+        .replace("    #   credentials_file:", "      credentials_file:");
     let wanted = wanted.replace("/etc/prometheus/ollama-auth.token", token.to_str().unwrap());
-    assert!(wanted.contains("\n    authorization:\n      credentials_file: ") && wanted.contains(token.to_str().unwrap()), "{wanted}");
+    assert!(
+        wanted.contains("\n    authorization:\n      credentials_file: ") && wanted.contains(token.to_str().unwrap()),
+        "{wanted}"
+    );
     wanted
 }
 
@@ -69,7 +74,8 @@ fn every_query_of_the_dashboard_finds_something_and_every_alert_is_evaluated() {
     // The certificate of the test lives for two days, and a quarter of the requests fails: those alerts wait for their `for`.
     let (pending, firing): (Vec<&Value>, Vec<&Value>) =
         rules.iter().filter(|rule| rule["state"] != "inactive").partition(|rule| rule["state"] == "pending");
-    let names = |rules: &[&Value]| rules.iter().map(|rule| rule["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let names =
+        |rules: &[&Value]| rules.iter().map(|rule| rule["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(names(&pending), ["OllamaAuthCertificateAlmostExpired", "OllamaAuthServerErrors"]);
     assert!(firing.is_empty(), "{firing:?}");
 }

@@ -29,8 +29,13 @@ fn both_formats_are_valid_and_have_the_documented_metrics() {
     let parsed = python(&sandbox, PARSE).stdin(open.text()).run();
     assert_eq!(parsed.code(), 0, "{}\n{}", parsed.stderr(), open.text());
     // Samples alone, without what is a comment in the older format.
-    let samples: String = plain.text().lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
+    let samples: String =
+        plain.text().lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n")).collect();
     let of_plain: BTreeSet<String> = names_in(&samples);
     assert_eq!(names_in(parsed.stdout()), of_plain);
-    assert_eq!(of_plain, documented(), "the gateway reports the left names, docs/reference/metrics.md has the right ones");
+    assert_eq!(
+        of_plain,
+        documented(),
+        "the gateway reports the left names, docs/reference/metrics.md has the right ones"
+    );
 }
