@@ -4,6 +4,7 @@
 mod alerts;
 mod dashboard;
 mod formats;
+mod guide;
 
 use std::collections::BTreeSet;
 
