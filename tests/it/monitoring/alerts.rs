@@ -80,7 +80,7 @@ fn each_alert_has_a_severity_and_says_what_to_do() {
 #[test]
 fn each_metric_of_the_alerts_is_documented() {
     let (used, documented) = (names_in(&text(RULES)), documented());
-    assert!(used.len() > 15, "{used:?}");
+    assert!(used.len() >= 15, "{used:?}");
     let unknown: Vec<_> = used.difference(&documented).collect();
     assert!(unknown.is_empty(), "not in docs/reference/metrics.md: {unknown:?}");
 }
