@@ -242,7 +242,10 @@ impl Gateway {
     pub async fn update_metrics(&self) {
         let Some(metrics) = self.telemetry.metrics() else { return };
         let report = self.administration.status.collect().await;
-        let budgets = self.budgets.most_used(MOST_BUDGETS);
+        let budgets = self.budgets.clone();
+        // Beside the thread that accepts connections: there can be many.
+        let most_used = tokio::task::spawn_blocking(move || budgets.most_used(MOST_BUDGETS)).await;
+        let budgets = most_used.unwrap_or_default();
         metrics.set_state(state_metrics(&report, &budgets, &self.telemetry));
     }
 

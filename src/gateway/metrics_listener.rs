@@ -23,14 +23,17 @@ use super::clock::Clock;
 use super::log_throttle::LogThrottle;
 use super::telemetry::{MetricsFormat, Telemetry};
 use crate::disk::{Exposure, read_input};
+use crate::http::server::ConnectionSlots;
 use crate::http::{CallerStream, ResetOnClose, server};
 
 /// Connections at a time. Further ones wait in the system's queue.
-const MOST_CONNECTIONS: usize = 16;
+const MOST_CONNECTIONS: usize = 128;
+/// Of one address. Further ones are closed: one address cannot keep Prometheus out.
+const MOST_OF_ADDRESS: usize = 112;
 /// How long a connection may last, whatever it does.
 const LONGEST_CONNECTION: Duration = Duration::from_secs(10);
 /// How long the head of a request may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 const PATH: &str = "/metrics";
 
 /// A bound listener that does not accept connections yet.
@@ -45,6 +48,8 @@ struct Answerer {
     config: Arc<ConfigHandle>,
     log_throttle: Arc<LogThrottle>,
     clock: Clock,
+    /// Other machines reach the listener.
+    is_open: bool,
 }
 
 impl MetricsListener {
@@ -75,16 +80,18 @@ impl MetricsListener {
         clock: Clock,
     ) -> io::Result<Infallible> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let answerer = Arc::new(Answerer { telemetry, config, log_throttle, clock });
-        let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let is_open = !self.local.ip().to_canonical().is_loopback();
+        let answerer = Arc::new(Answerer { telemetry, config, log_throttle, clock, is_open });
+        let (places, slots) = (Arc::new(Semaphore::new(MOST_CONNECTIONS)), ConnectionSlots::default());
         loop {
             let place = places.clone().acquire_owned().await;
             match listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
+                    let Some(slot) = slots.acquire(peer.ip(), MOST_OF_ADDRESS) else { continue };
                     let answerer = answerer.clone();
                     tokio::spawn(async move {
                         let _ = tokio::time::timeout(LONGEST_CONNECTION, answerer.connection(stream)).await;
-                        drop(place);
+                        drop((place, slot));
                     });
                 }
                 // Usually out of file descriptors.
@@ -120,6 +127,13 @@ impl Answerer {
                     return text(StatusCode::SERVICE_UNAVAILABLE, "the token of this gateway cannot be read");
                 }
             },
+            // After a change of the settings that moves the listener only at the next start.
+            None if self.is_open => {
+                return text(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "metrics-token-file is not set, which this address needs",
+                );
+            }
             None if !is_called_by_address(request.headers()) => {
                 return text(StatusCode::FORBIDDEN, "use an IP address or localhost, or set metrics-token-file");
             }
@@ -140,8 +154,10 @@ impl Answerer {
         }
         let format = MetricsFormat::accepted_by(request.headers());
         let mut response = text(StatusCode::OK, "");
-        *response.body_mut() =
-            self.telemetry.metrics().map(|metrics| metrics.encode(format)).unwrap_or_default().into();
+        let metrics = self.telemetry.metrics().cloned();
+        // Beside the thread that accepts connections.
+        let encode = move || metrics.map(|metrics| metrics.encode(format)).unwrap_or_default();
+        *response.body_mut() = tokio::task::spawn_blocking(encode).await.unwrap_or_default().into();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
         response

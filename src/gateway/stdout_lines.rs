@@ -35,9 +35,10 @@ pub struct StdoutError {
 /// # Errors
 /// A standard output that is closed, or a disk that is full.
 pub fn write_lines(lines: &[u8]) -> Result<(), StdoutError> {
-    let mut turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut done = 0;
     while done < lines.len() {
+        // For each piece, so that no writer waits for all lines of another.
+        let mut turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let rest = &lines[done..];
         let piece = &rest[..piece_length(rest)];
         if turn.is_within_line {
@@ -50,6 +51,8 @@ pub fn write_lines(lines: &[u8]) -> Result<(), StdoutError> {
             return Err(StdoutError { written: done + whole, error });
         }
         done += piece.len();
+        drop(turn);
+        std::thread::yield_now();
     }
     Ok(())
 }

@@ -118,6 +118,32 @@ fn a_token_is_demanded_if_there_is_one_and_read_at_each_request() {
     assert!(!log.contains("second-token") && !log.contains("first-token"), "{log}");
 }
 
+/// The address changes at the next start only, and the token at once.
+#[test]
+fn a_reload_without_the_token_does_not_open_an_address_that_other_machines_reach() {
+    let folder = Sandbox::new();
+    let token = folder.write("token", "first-token");
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let settings = format!("metrics-listen = \"0.0.0.0:0\"\nmetrics-token-file = \"{}\"\n", token.display());
+    let file = folder.write("gateway.toml", &settings);
+    let gateway = Gateway::start_with("http://127.0.0.1:9", &["--config", file.to_str().unwrap()]);
+    let url = gateway.listening()["metrics_url"].as_str().unwrap().to_owned();
+    let port = url.strip_prefix("http://0.0.0.0:").unwrap().strip_suffix("/metrics").unwrap();
+    let status = |header: &str| {
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}Connection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text.split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!((&*status("Authorization: Bearer first-token\r\n"), &*status("")), ("200", "401"));
+    for settings in ["", "metrics-listen = \"127.0.0.1:9464\"\n"] {
+        let said = gateway.reload(&file, settings);
+        assert!(said.contains("configuration reloaded") && said.contains("metrics-listen"), "{said}");
+        assert_eq!((&*status("Authorization: Bearer first-token\r\n"), &*status("")), ("503", "503"));
+    }
+}
+
 #[test]
 fn scrapes_that_are_never_read_and_a_hundred_at_once_keep_no_other_from_its_answer() {
     let gateway = started(&[]);

@@ -107,6 +107,15 @@ pub fn answers_browser(path: &str, is_route: bool, headers: &HeaderMap) -> bool 
 
 /// The page for a request that is refused before the pages see it. Without a stylesheet, which would be refused, too.
 pub fn refused(rejection: &Rejection) -> Response {
+    let mut page = refusal_page(rejection);
+    // For what is recorded of requests.
+    if let Some(code) = rejection.code() {
+        page.extensions_mut().insert(code);
+    }
+    page
+}
+
+fn refusal_page(rejection: &Rejection) -> Response {
     let status = StatusCode::from_u16(rejection.status()).unwrap_or(StatusCode::FORBIDDEN);
     let content = html! {
         (DOCTYPE)

@@ -115,7 +115,9 @@ impl StatusCollector {
         };
         let (health, log, of_system) =
             tokio::join!(timeout(DEADLINE, self.ask_health()), timeout(DEADLINE, of_log), timeout(DEADLINE, of_system));
-        let (upstream, is_readable) = health.unwrap_or_default();
+        // An upstream server that keeps the check waiting says nothing of the database.
+        let has_log = log.as_ref().is_ok_and(Option::is_some);
+        let (upstream, is_readable) = health.unwrap_or((None, has_log));
         let (log, refusals) = log.ok().flatten().map_or((None, Vec::new()), |(log, refusals)| (Some(log), refusals));
         let (memory, database_bytes) = of_system.ok().and_then(Result::ok).unwrap_or_default();
         Answers { upstream, is_readable, log, refusals, memory, database_bytes }

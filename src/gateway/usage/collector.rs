@@ -104,12 +104,6 @@ impl UsageCollector {
     /// Takes the record of a request that is over.
     pub fn record(&self, record: UsageRecord) {
         let mut waiting = self.lock();
-        if !record.series.model.is_empty()
-            && waiting.models.len() < MOST_MODELS
-            && !waiting.models.contains(&record.series.model)
-        {
-            waiting.models.insert(record.series.model.clone());
-        }
         if waiting.records.len() < MOST_WAITING {
             waiting.records.push_back(record);
             let is_full = waiting.records.len() == BATCH;
@@ -124,6 +118,14 @@ impl UsageCollector {
         let mut waiting = self.lock();
         waiting.add(record.ended_at.div_euclid(HOUR), day, &record.series, record.totals());
         waiting.forgotten += 1;
+    }
+
+    /// The upstream server has answered for a model of that name.
+    pub fn note_model(&self, model: &str) {
+        let models = &mut self.lock().models;
+        if !model.is_empty() && models.len() < MOST_MODELS && !models.contains(model) {
+            models.insert(model.to_owned());
+        }
     }
 
     /// Whether the upstream server has answered for a model of that name.

@@ -158,7 +158,9 @@ impl Meter {
         tracker.add_bytes(self.bytes);
         tracker.set_inference(|| {
             let (status, tokens) = self.outcome();
-            let model = if self.names_known_model() { self.series.model.clone() } else { String::new() };
+            // Also where the upstream server answers with an error: it is the model's then.
+            let is_known = self.names_known_model() || self.collector.is_known_model(&self.series.model);
+            let model = if is_known { self.series.model.clone() } else { String::new() };
             InferenceSummary {
                 model,
                 status,
@@ -215,6 +217,9 @@ impl Drop for Meter {
         let (status, tokens) = self.outcome();
         if let Some(hold) = self.hold.take() {
             hold.settle(tokens.input + tokens.output);
+        }
+        if self.http_status.is_some_and(|status| status.is_success()) && self.names_known_model() {
+            self.collector.note_model(&self.series.model);
         }
         if !self.is_recorded {
             return;

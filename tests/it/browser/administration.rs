@@ -22,6 +22,9 @@ fn the_pages_of_an_administrator() {
     let mut seen = Inspection::default();
     sign_in_as_ada(&page, &gateway);
     page.press("Admin");
+    assert_eq!((page.path().as_str(), page.text("h1").as_str()), ("/admin", "The gateway is well"));
+    seen.look(&page, "admin-status");
+    page.press("People");
     assert_eq!((page.path().as_str(), page.text("h1").as_str()), ("/admin/people", "People"));
     seen.look(&page, "admin-people");
     page.press("bob");

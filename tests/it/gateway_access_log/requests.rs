@@ -178,7 +178,14 @@ fn each_request_is_logged_once(format: &str) {
             None,
             &[("method", "GET"), ("route", "/api/tags"), ("status", "401")][..],
         ),
-        ("GET", "/api/tags", vec![unknown], 401, None, &[("method", "GET"), ("route", "/api/tags"), ("status", "401")]),
+        (
+            "GET",
+            "/api/tags",
+            vec![unknown],
+            401,
+            None,
+            &[("method", "GET"), ("route", "/api/tags"), ("status", "401"), ("code", "unknown_key")],
+        ),
         (
             "POST",
             "/api/chat",

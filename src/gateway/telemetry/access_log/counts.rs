@@ -23,7 +23,7 @@ struct Report {
     /// Dropped lines that no warning has told yet.
     untold: u64,
     last: Option<Instant>,
-    /// There was a warning, and no batch was written in full since.
+    /// Lines were dropped, and no batch was written in full since.
     is_failing: bool,
     /// A thread is about to write one: the log of the process may keep it waiting.
     is_writing: bool,
@@ -60,10 +60,11 @@ impl LineCounts {
         self.dropped.fetch_add(lines, Ordering::Relaxed);
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
         report.untold += lines;
+        report.is_failing = true;
         if report.is_writing || report.last.is_some_and(|last| last.elapsed() < INTERVAL) {
             return;
         }
-        (report.last, report.is_failing) = (Some(Instant::now()), true);
+        report.last = Some(Instant::now());
         let (target, dropped) = (target.to_owned(), std::mem::take(&mut report.untold));
         let error = without_codes(reason);
         self.tell(&mut report, move || {
