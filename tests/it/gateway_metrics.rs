@@ -3,7 +3,7 @@
 //! `METRICS_REQUESTS` says how many requests three gateways get; `.ci/weekly` sets it.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -203,9 +203,18 @@ fn open(gateway: &Gateway, key: &str, body: &str) -> TcpStream {
 /// The status of a response of which something is read, or all of it.
 fn status_of(mut stream: TcpStream, reads_all: bool) -> u16 {
     let mut bytes = vec![0; 4096];
-    let count = stream.read(&mut bytes).unwrap();
+    let mut read = |bytes: &mut [u8]| {
+        loop {
+            match stream.read(bytes) {
+                // A signal to this process ends a read that has a time limit.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    };
+    let count = read(&mut bytes).unwrap();
     let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
-    while reads_all && stream.read(&mut bytes).is_ok_and(|count| count > 0) {}
+    while reads_all && read(&mut bytes).is_ok_and(|count| count > 0) {}
     text.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{text:?}"))
 }
 

@@ -3,7 +3,7 @@
 //! The threads block anyway, so that a dozen calls need no client library.
 
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
@@ -47,7 +47,11 @@ pub fn ask(port: u16, method: &str, path: &str, body: Option<&Value>, deadline: 
     let mut some = vec![0; 64 << 10];
     // It may keep the connection open: the answer is there when it is whole.
     let answer = loop {
-        let read = stream.read(&mut some)?;
+        let read = match stream.read(&mut some) {
+            // A signal to this process ends a read that has a time limit.
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read?,
+        };
         bytes.extend_from_slice(&some[..read]);
         match Answer::parse(&bytes) {
             Ok(answer) => break answer,
